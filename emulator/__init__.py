@@ -1,0 +1,1 @@
+"""Emulate the natural carbon sinks: train on process models, run on recent climate."""
