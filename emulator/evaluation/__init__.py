@@ -1,0 +1,1 @@
+"""How good is an emulator, beside the simplest things that could replace it."""
