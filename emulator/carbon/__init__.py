@@ -1,0 +1,1 @@
+"""The science: pure functions on arrays, with no files and no frameworks."""
