@@ -169,6 +169,35 @@ class Grid:
             )
 
 
+def overlap(source: Grid, target: Grid) -> tuple[Array, Array]:
+    """Return how much of each target row and column each source one covers.
+
+    The share of a target cell covered by a source cell is the product of the two, so
+    ``rows @ field @ columns.T`` is the area mean of ``field`` over target cells, where
+    the source covers them.
+
+    Args:
+        source: Grid that covers.
+        target: Grid whose cells are covered.
+
+    Returns:
+        Shares in [0, 1]: rows by area, i.e. in sin(lat), shape (target lat, source
+        lat); columns with longitude periodic, shape (target lon, source lon).
+    """
+    rows = _overlap(*(np.sin(np.deg2rad(grid.edges()[0])) for grid in (source, target)))
+    from_west, to_west = source.edges()[1], target.edges()[1]
+    columns = sum(_overlap(from_west + turn, to_west) for turn in (-360.0, 0.0, 360.0))
+    return rows, np.asarray(columns)
+
+
+def _overlap(source: Array, target: Array) -> Array:
+    """Return the share of each interval of ``target`` inside each of ``source``."""
+    first = np.maximum(target[:-1, None], source[None, :-1])
+    last = np.minimum(target[1:, None], source[None, 1:])
+    covered: Array = np.clip(last - first, 0, None) / np.diff(target)[:, None]
+    return covered
+
+
 def _centres(name: str, values: NDArray[Any]) -> Array:
     """Return coordinates as a frozen float64 copy."""
     centres = np.array(values, dtype=np.float64)
