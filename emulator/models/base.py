@@ -1,0 +1,123 @@
+"""What all networks share: their settings and the shape they are built for.
+
+A network maps standardised inputs to standardised fluxes; units, climatologies and
+references belong to ``emulator.learning.normalise``. Every network has the same call:
+
+``forward(forcing, static, teacher) -> output`` with
+
+* ``forcing``: (sample, memory + months, channel, cell), the months in order;
+* ``static``: (sample, static, cell), what does not change with time;
+* ``teacher``: (sample,) int64;
+* ``output``: (sample, months, flux, cell), one answer for each month after the memory.
+
+The answer for a month depends on no later month, and on none before the window.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from emulator.carbon.errors import SettingsError
+
+LABEL_CLIMATOLOGIES = ("none", "climatology", "co2")
+FORCING_CHANNELS = ("both", "anomaly", "level")
+CO2_SLOPES = ("month", "annual")
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkShape:
+    """The sizes that data give to a network.
+
+    Attributes:
+        inputs: Channels of ``forcing``.
+        statics: Channels of ``static``.
+        outputs: Fluxes.
+        teachers: Teachers, each with its own embedding.
+        cells: Place of each cell on the map, lat * lon count + lon; int64, (cell,).
+        grid_shape: Cells of the map, (lat, lon).
+    """
+
+    inputs: int
+    statics: int
+    outputs: int
+    teachers: int
+    cells: Tensor
+    grid_shape: tuple[int, int]
+
+
+@dataclass
+class ModelSettings:
+    """Settings of every network; each kind of network adds its own.
+
+    Attributes:
+        memory: Months of forcing before a month that its answer may depend on.
+        label_climatology: What of the labels themselves the emulator may know, all of
+            it from training months: "none" (one mean and spread per flux: the only
+            choice for held-out regions), "climatology" (mean of each teacher, calendar
+            month and cell) or "co2" (the same plus a slope in CO2).
+        co2_slope: With "co2": one slope for each calendar "month", or one "annual".
+        reference_simulations: Simulations behind the label climatology; empty = all
+            that are learned.
+        forcing_channels: Each forcing variable as anomaly from its own climatology
+            ("anomaly"), as value on one global scale ("level"), or "both".
+        scale_floor: Quantile over cells below which the standard deviation of a
+            cell's labels is not trusted as a scale (deserts, ice).
+        embedding: Length of the learned vector that stands for a teacher.
+    """
+
+    memory: int = 36
+    label_climatology: str = "climatology"
+    co2_slope: str = "annual"
+    reference_simulations: list[str] = field(default_factory=list)
+    forcing_channels: str = "both"
+    scale_floor: float = 0.05
+    embedding: int = 8
+
+    needs_map: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check the values; ``SettingsError`` names the first bad one."""
+        require(self.memory >= 0, "model.memory", self.memory, "0 months or more")
+        require_choice(
+            "model.label_climatology", self.label_climatology, LABEL_CLIMATOLOGIES
+        )
+        require_choice("model.co2_slope", self.co2_slope, CO2_SLOPES)
+        require_choice(
+            "model.forcing_channels", self.forcing_channels, FORCING_CHANNELS
+        )
+        require(
+            0 <= self.scale_floor < 1,
+            "model.scale_floor",
+            self.scale_floor,
+            "in [0, 1)",
+        )
+        require(self.embedding >= 1, "model.embedding", self.embedding, "at least 1")
+
+    @property
+    def is_anchored(self) -> bool:
+        """Whether a month's answer depends on where its window starts.
+
+        A recurrent state runs from the start of the window, so inference must always
+        use the same windows; other networks see exactly ``memory`` months before each
+        month, wherever the window starts.
+        """
+        return False
+
+    def build(self, shape: NetworkShape) -> nn.Module:
+        """Return the network, with weights drawn from torch's global generator."""
+        raise NotImplementedError(f"{type(self).__name__} does not build a network.")
+
+
+def require(holds: bool, name: str, found: object, wanted: str) -> None:
+    """Raise ``SettingsError`` naming setting, value and cure unless ``holds``."""
+    if not holds:
+        raise SettingsError(f"{name} is {found!r}, but must be {wanted}. Change it.")
+
+
+def require_choice(name: str, found: str, choices: tuple[str, ...]) -> None:
+    """Raise ``SettingsError`` unless ``found`` is one of ``choices``."""
+    if found not in choices:
+        raise SettingsError(
+            f"{name} is {found!r}, but must be one of: {', '.join(choices)}."
+        )
