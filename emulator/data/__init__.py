@@ -1,0 +1,1 @@
+"""From files of process models to training stores."""

@@ -1,0 +1,518 @@
+"""The catalog's schema: what one YAML file may say about one product.
+
+Every key is a field of a dataclass below, so the schema is written once. An
+unknown key, a missing key or a value of another type is refused with the name
+of the key; ``docs/catalog.md`` explains each key with an example.
+"""
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from emulator.carbon.errors import CatalogError
+from emulator.carbon.variables import VARIABLES
+
+Kind = Literal["teacher", "forcing", "static", "regions", "table"]
+Domain = Literal["land", "ocean", "both"]
+ReaderName = Literal["trendy", "gobm", "gridded", "table"]
+Evidence = Literal[
+    "", "testbed", "real teacher, simulated forcing", "TRENDY/GOBM", "observed"
+]
+Calendar = Literal["standard", "noleap", "360_day"]
+Years = tuple[int, int | None]
+
+GATES = ("units", "range", "sign", "closure", "time", "coverage")
+"""Names under which an entry may override a plausibility gate."""
+
+_ANSWER_ROLES = ("flux", "pool", "state")
+_INPUT_ROLES = ("forcing", "static")
+
+
+@dataclass(frozen=True)
+class VariableSource:
+    """How one canonical variable stands in the files of a product.
+
+    Attributes:
+        name: Its name in the file; the canonical name when absent.
+        units: Its unit, when the file lies or says nothing.
+        files: Path pattern below the entry's root, instead of the entry's.
+        scale: Factor to apply after the unit conversion.
+        sign: -1 turns a flux that is positive to the atmosphere.
+    """
+
+    name: str | None = None
+    units: str | None = None
+    files: str | None = None
+    scale: float = 1.0
+    sign: Literal[1, -1] = 1
+
+
+@dataclass(frozen=True)
+class WeatherSpan:
+    """The weather which a span of a simulation's calendar years saw.
+
+    Exactly one of ``same``, ``repeat`` (with ``anchor``) and ``climatology``.
+
+    Attributes:
+        years: First and last calendar year, last may be open (null).
+        same: The years saw their own weather.
+        repeat: First and last year of the weather which was repeated.
+        anchor: A calendar year which saw the first year of ``repeat``.
+        climatology: First and last year of the mean seasonal cycle seen.
+    """
+
+    years: Years
+    same: bool = False
+    repeat: tuple[int, int] | None = None
+    anchor: int | None = None
+    climatology: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the span says one thing, and says it fully."""
+        said = (self.same, self.repeat is not None, self.climatology is not None)
+        if sum(said) != 1:
+            raise CatalogError(
+                f"The weather of years {_span(self.years)} says {sum(said)} of "
+                f"'same', 'repeat' and 'climatology', but exactly one is needed."
+            )
+        if (self.repeat is None) != (self.anchor is None):
+            raise CatalogError(
+                f"The weather of years {_span(self.years)} needs 'repeat' and "
+                f"'anchor' together: 'anchor' is a calendar year that saw the first "
+                f"year of 'repeat'."
+            )
+        for years in (self.years, self.repeat, self.climatology):
+            if years is not None and years[1] is not None and years[0] > years[1]:
+                raise CatalogError(
+                    f"Years [{years[0]}, {years[1]}] run backwards: write the first "
+                    f"year first."
+                )
+
+
+@dataclass(frozen=True)
+class Co2:
+    """The atmospheric CO2 which a simulation saw.
+
+    Attributes:
+        constant: One value for all months, ppm.
+        table: Name of the catalog entry that holds the series.
+    """
+
+    constant: float | None = None
+    table: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that there is one source of CO2."""
+        if (self.constant is None) == (self.table is None):
+            raise CatalogError(
+                "'co2' needs exactly one of 'constant' (ppm) and 'table' (the name "
+                "of a catalog entry)."
+            )
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What one simulation of a teacher saw; it cannot be guessed from files.
+
+    Attributes:
+        weather: Spans of years with the weather they saw. Years in no span have
+            unknown weather.
+        co2: The atmospheric CO2 it saw.
+        years: Years of its labels, where they differ from the entry's.
+        note: Anything a reader of results must know, e.g. "approximate".
+    """
+
+    weather: tuple[WeatherSpan, ...]
+    co2: Co2
+    years: Years | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that no year saw two weathers."""
+        if not self.weather:
+            raise CatalogError(
+                "'weather' is empty: say which weather the simulation saw, e.g. "
+                "[{years: [1700, null], repeat: [1901, 1920], anchor: 1901}]."
+            )
+        ordered = sorted(self.weather, key=lambda span: span.years[0])
+        for before, after in pairwise(ordered):
+            if before.years[1] is None or before.years[1] >= after.years[0]:
+                raise CatalogError(
+                    f"The weather spans {_span(before.years)} and "
+                    f"{_span(after.years)} overlap: a year sees one weather."
+                )
+
+
+@dataclass(frozen=True)
+class Residual:
+    """The carbon which a teacher's nbp contains but no component reports.
+
+    Attributes:
+        allowed: Largest accepted sum of |nbp - components| over the gross flux.
+        why: The process behind it, e.g. "establishment flux".
+    """
+
+    allowed: float
+    why: str
+
+
+@dataclass(frozen=True)
+class FractionSource:
+    """Whether fluxes are per unit of land (or sea) or per unit of the cell.
+
+    Attributes:
+        treatment: ``multiply`` if totals need the fraction (fluxes per unit of
+            land or sea), ``none`` if fluxes are per unit of the whole cell.
+        variable: Name of the fraction in ``file``.
+        file: Path below the entry's root.
+        complement: The file holds the fraction of the *other* surface.
+    """
+
+    treatment: Literal["multiply", "none"]
+    variable: str | None = None
+    file: str | None = None
+    complement: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that a fraction to multiply with can be found."""
+        if self.treatment == "multiply" and not (self.variable and self.file):
+            raise CatalogError(
+                "'land_fraction' with treatment 'multiply' needs 'variable' and 'file'."
+            )
+
+
+@dataclass(frozen=True)
+class AreaSource:
+    """A product's own cell areas, used to compare with its published totals.
+
+    Attributes:
+        variable: Name of the area, m2, in ``file``.
+        file: Path below the entry's root.
+    """
+
+    variable: str
+    file: str
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """The columns of a table of one value a year or a month.
+
+    Attributes:
+        year: Column of the year, if there is one.
+        month: Column of the month, if there is one.
+        date: Column of dates such as 1979-01, instead of year and month.
+        annual_mean: Replace months by the mean of their year. This takes out the
+            season, which e.g. a single station has and a global model never saw.
+        skip: Lines to skip before the header, beside those beginning with '#'.
+    """
+
+    year: str | None = None
+    month: str | None = None
+    date: str | None = None
+    annual_mean: bool = False
+    skip: int = 0
+
+
+@dataclass(frozen=True)
+class RegionLayer:
+    """One variable of integer labels in a file of regions.
+
+    Attributes:
+        variable: Its name in the file.
+        names: Label to name of region. Labels not named belong to ``other``.
+    """
+
+    variable: str
+    names: dict[int, str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One product of the catalog, checked.
+
+    Attributes:
+        name: Name of the entry, equal to the name of its file.
+        kind: What the product is for.
+        domain: The surface it describes.
+        reader: The reader which understands its files.
+        label: Name of the product in stores and figures; ``name`` when empty.
+        evidence: What stands behind its numbers.
+        root: Folder below ``paths.data``, or an absolute path.
+        files: Path pattern below ``root``; may hold ``{simulation}``,
+            ``{variable}`` (the canonical name) and shell wildcards.
+        variables: How each canonical variable stands in the files.
+        years: First and last year to use; last may be open (null).
+        calendar: The files' calendar, when their attribute is absent or wrong.
+        simulations: What each simulation saw (teachers only).
+        nbp_contains: Components in the net flux beside gpp - ra - rh.
+        residual: Declared difference of nbp and its components.
+        land_fraction: How fluxes become totals.
+        cell_area: The product's own cell areas, for its published totals.
+        table: Columns (tables only).
+        layers: Label variables (regions only).
+        own_state_of: The teacher whose own state these fields are: inputs no
+            forecast has, so that skill with them is an upper bound.
+        gates: Overridden gates with the reason.
+        description: One or two sentences for ``catalog show``.
+        note: What a user of the numbers must know.
+        licence: Licence as its provider states it.
+        citation: How to cite it.
+        doi: Its digital object identifier.
+        policy: Conditions beyond the licence, e.g. co-authorship.
+        latency_days: Days from the end of a month to its publication.
+        known_since: Date of the edition, for vintages.
+    """
+
+    name: str
+    kind: Kind
+    domain: Domain
+    reader: ReaderName
+    label: str = ""
+    evidence: Evidence = ""
+    root: str = ""
+    files: str = ""
+    variables: dict[str, VariableSource] = field(default_factory=dict)
+    years: Years | None = None
+    calendar: Calendar | None = None
+    simulations: dict[str, Simulation] = field(default_factory=dict)
+    nbp_contains: tuple[str, ...] = ()
+    residual: Residual | None = None
+    land_fraction: FractionSource | None = None
+    cell_area: AreaSource | None = None
+    table: TableLayout | None = None
+    layers: tuple[RegionLayer, ...] = ()
+    own_state_of: str | None = None
+    gates: dict[str, str] = field(default_factory=dict)
+    description: str = ""
+    note: str = ""
+    licence: str = ""
+    citation: str = ""
+    doi: str = ""
+    policy: str = ""
+    latency_days: float | None = None
+    known_since: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what depends on more than one key."""
+        _check_variables(self)
+        _check_kind(self)
+        unknown = sorted(set(self.gates) - set(GATES))
+        if unknown:
+            raise CatalogError(
+                f"{self._where()} overrides unknown gates {unknown}; gates are "
+                f"{list(GATES)}."
+            )
+
+    @property
+    def title(self) -> str:
+        """Name of the product in stores and figures."""
+        return self.label or self.name
+
+    def label_years(self, simulation: str | None) -> Years | None:
+        """Return the years of the labels of ``simulation``."""
+        if simulation is not None and self.simulations[simulation].years is not None:
+            return self.simulations[simulation].years
+        return self.years
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry as plain JSON types, without what was left unsaid."""
+        said: dict[str, Any] = _plain(self)
+        return said
+
+    def _where(self) -> str:
+        return f"Catalog entry '{self.name}'"
+
+
+def parse_entry(name: str, said: object, source: str) -> Entry:
+    """Turn the content of one YAML file into a checked entry.
+
+    Args:
+        name: Name of the file without its suffix.
+        said: The parsed YAML.
+        source: The file, for messages.
+
+    Returns:
+        The entry.
+
+    Raises:
+        CatalogError: If a key is unknown or missing, a value has another type,
+            or the keys do not agree with each other.
+    """
+    try:
+        entry = _build(Entry, said, "")
+    except CatalogError as error:
+        raise CatalogError(f"{source}: {error}") from None
+    if not isinstance(entry, Entry) or entry.name != name:
+        raise CatalogError(
+            f"{source}: 'name' is '{getattr(entry, 'name', None)}', but must equal "
+            f"the name of the file, '{name}'."
+        )
+    return entry
+
+
+def _check_variables(entry: Entry) -> None:
+    for name in entry.variables:
+        if name not in VARIABLES:
+            close = difflib.get_close_matches(name, VARIABLES, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else "."
+            raise CatalogError(
+                f"{entry._where()} names the unknown variable '{name}'{hint} "
+                f"Canonical names are {sorted(VARIABLES)}."
+            )
+        role = VARIABLES[name].role
+        if entry.kind == "forcing" and role not in _INPUT_ROLES:
+            raise CatalogError(
+                f"{entry._where()} offers '{name}' as forcing, but it is a {role}: "
+                f"an answer of a model, which no forecast has. Remove it."
+            )
+        if entry.kind == "teacher" and role not in _ANSWER_ROLES:
+            raise CatalogError(
+                f"{entry._where()} is a teacher, but '{name}' is a {role} field. "
+                f"Put it into an entry of kind 'forcing' or 'static'."
+            )
+
+
+def _check_kind(entry: Entry) -> None:
+    if entry.kind == "teacher":
+        if not entry.simulations:
+            raise CatalogError(
+                f"{entry._where()} is a teacher, but has no 'simulations': say for "
+                f"each which weather and CO2 it saw."
+            )
+        if entry.domain == "both" or entry.years is None or not entry.evidence:
+            raise CatalogError(
+                f"{entry._where()} is a teacher: it needs domain 'land' or 'ocean', "
+                f"'years' and 'evidence'."
+            )
+    elif entry.simulations:
+        raise CatalogError(
+            f"{entry._where()} has 'simulations', which only teachers have; its kind "
+            f"is '{entry.kind}'."
+        )
+    if entry.kind == "forcing" and (entry.years is None or not entry.evidence):
+        raise CatalogError(
+            f"{entry._where()} is forcing: it needs 'years' and 'evidence'."
+        )
+    if entry.kind == "regions" and not (entry.layers and entry.files):
+        raise CatalogError(f"{entry._where()} needs 'files' and 'layers'.")
+    if entry.kind != "regions" and not entry.variables:
+        raise CatalogError(f"{entry._where()} has no 'variables'.")
+    for name, source in entry.variables.items():
+        if not (source.files or entry.files):
+            raise CatalogError(
+                f"{entry._where()} does not say where '{name}' is: give 'files' for "
+                f"the entry or for the variable."
+            )
+
+
+def _build(wanted: Any, said: object, where: str) -> Any:
+    """Turn plain YAML values into ``wanted``, strictly."""
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
+        return _build_dataclass(wanted, said, where)
+    if origin in (Union, types.UnionType):
+        if said is None and type(None) in arguments:
+            return None
+        rest = [kind for kind in arguments if kind is not type(None)]
+        return _build(rest[0], said, where)
+    if origin is Literal:
+        if said not in arguments:
+            _refuse(where, said, f"one of {[a for a in arguments if a != '']}")
+        return said
+    if origin is tuple and arguments[-1] is Ellipsis:
+        items = said if isinstance(said, list) else _refuse(where, said, "a list")
+        return tuple(_build(arguments[0], item, where) for item in items)
+    if origin is tuple:
+        if not isinstance(said, list) or len(said) != len(arguments):
+            _refuse(where, said, f"a list of {len(arguments)}")
+        pairs = zip(arguments, list(said), strict=True)  # type: ignore[call-overload]
+        return tuple(_build(kind, item, where) for kind, item in pairs)
+    if origin is dict:
+        if not isinstance(said, Mapping):
+            _refuse(where, said, "names with their values")
+        table: Mapping[Any, object] = said  # type: ignore[assignment]
+        return {
+            _build(arguments[0], key, where): _build(
+                arguments[1], value, f"{where}.{key}" if where else str(key)
+            )
+            for key, value in table.items()
+        }
+    return _build_scalar(wanted, said, where)
+
+
+def _build_dataclass(wanted: type, said: object, where: str) -> Any:
+    if said is None:
+        said = {}
+    if not isinstance(said, Mapping):
+        _refuse(where, said, "keys with their values")
+        return None
+    hints = get_type_hints(wanted)
+    unknown = [str(key) for key in said if key not in hints]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], hints, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise CatalogError(
+            f"unknown key '{_join(where, unknown[0])}'.{hint} Keys here are "
+            f"{sorted(hints)}."
+        )
+    for item in dataclasses.fields(wanted):
+        required = (
+            item.default is dataclasses.MISSING
+            and item.default_factory is dataclasses.MISSING
+        )
+        if required and item.name not in said:
+            raise CatalogError(
+                f"the key '{_join(where, item.name)}' is missing; see docs/catalog.md."
+            )
+    values = {
+        key: _build(hints[key], value, _join(where, str(key)))
+        for key, value in said.items()
+    }
+    try:
+        return wanted(**values)
+    except CatalogError as error:
+        if where:
+            raise CatalogError(f"{where}: {error}") from None
+        raise
+
+
+def _build_scalar(wanted: Any, said: object, where: str) -> Any:
+    if wanted is float and isinstance(said, int) and not isinstance(said, bool):
+        return float(said)
+    if wanted is int and isinstance(said, bool):
+        _refuse(where, said, "a whole number")
+    if not isinstance(said, wanted):
+        words = {str: "text", int: "a whole number", float: "a number"}
+        _refuse(where, said, words.get(wanted, "true or false"))
+    return said
+
+
+def _refuse(where: str, said: object, wanted: str) -> Any:
+    raise CatalogError(f"'{where}' is {said!r}, but must be {wanted}.")
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _span(years: Years) -> str:
+    return f"{years[0]}-{'' if years[1] is None else years[1]}"
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            item.name: _plain(getattr(value, item.name))
+            for item in dataclasses.fields(value)
+            if getattr(value, item.name) not in (None, "", (), {})
+        }
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,373 @@
+"""Plausibility gates: what must hold before a product is stored.
+
+Each check is pure and knows no files beyond the name it is told. A check that fails
+stops with file, found, wanted and cure, unless the catalog entry overrides the gate by
+name; then the check returns that name, and the store says so.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.carbon.errors import GateError
+from emulator.carbon.timeaxis import require_monotone_complete
+from emulator.carbon.variables import VARIABLES
+
+ANNUAL_LIMITS = {"gpp": (80.0, 220.0), "nbp": (-15.0, 15.0), "fgco2": (-8.0, 8.0)}
+"""Bounds of the global total of a year, PgC.
+
+Models range over 100-180 for GPP and a few PgC for the net fluxes; a wrong unit misses
+by a factor of 12 (mol), 30 (month) or 1000 (g).
+"""
+
+ICE_FREE_LAND = 1.33e14
+"""m2: 1.483e14 of land (ESMValTool) without the ice sheets' 1.40e13 and 1.7e12."""
+
+SEA = 3.60e14
+"""m2 of sea (ESMValTool)."""
+
+COVERAGE_WANTED = 0.8
+"""Share of the ice-free land or of the sea that must hold values in every month."""
+
+RESIDUAL_ALLOWED = 0.01
+"""Share of the gross flux that nbp may differ from its components, undeclared."""
+
+Overrides = Mapping[str, str]
+
+
+def check_units(
+    variable: str,
+    years: NDArray[np.int64],
+    totals: NDArray[np.float64],
+    *,
+    source: str,
+    overrides: Overrides | None = None,
+) -> list[str]:
+    """Check a flux's unit by the magnitude of its global total.
+
+    Args:
+        variable: Canonical name; those without limits pass.
+        years: The years; shape (year,).
+        totals: Global totals, PgC yr-1; shape (year,).
+        source: The file, for the message.
+        overrides: Overridden gates with the reason.
+
+    Returns:
+        ``["units"]`` if it failed and is overridden, else an empty list.
+
+    Raises:
+        GateError: If the total of some year lies outside the limits.
+    """
+    lower, upper = ANNUAL_LIMITS.get(variable, (-np.inf, np.inf))
+    outside = ~((totals >= lower) & (totals <= upper))
+    if not outside.any():
+        return []
+    worst = int(np.argmax(np.where(outside, np.abs(totals), -1)))
+    return _fail(
+        "units",
+        f"{source}: the global total of '{variable}' in {years[worst]} is "
+        f"{totals[worst]:.4g} PgC, but {lower:g} to {upper:g} is plausible. Its unit "
+        f"is probably not the one stated: declare variables.{variable}.units",
+        overrides,
+    )
+
+
+def check_range(
+    variable: str,
+    values: NDArray[np.floating],
+    *,
+    source: str,
+    overrides: Overrides | None = None,
+) -> list[str]:
+    """Check that every value is physically possible; NaN passes.
+
+    Args:
+        variable: Canonical name, which has bounds in the vocabulary.
+        values: The field in the canonical unit; any shape.
+        source: The file, for the message.
+        overrides: Overridden gates with the reason.
+
+    Returns:
+        ``["range"]`` if it failed and is overridden, else an empty list.
+
+    Raises:
+        GateError: If a value lies outside the bounds.
+    """
+    known = VARIABLES[variable]
+    lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
+    if lowest >= known.lower and highest <= known.upper:
+        return []
+    worst = lowest if lowest < known.lower else highest
+    count = int(((values < known.lower) | (values > known.upper)).sum())
+    return _fail(
+        "range",
+        f"{source}: {count} of {values.size} values of '{variable}' lie outside "
+        f"{known.lower:g} to {known.upper:g} {known.units}, e.g. {worst:.4g}. The unit "
+        f"or a fill value is wrong: declare variables.{variable}.units, or mend the "
+        f"file",
+        overrides,
+    )
+
+
+def check_sign(
+    variable: str,
+    agreement: float,
+    evidence: str,
+    *,
+    source: str,
+    overrides: Overrides | None = None,
+) -> list[str]:
+    """Check that a net flux is positive out of the air.
+
+    Args:
+        variable: ``nbp`` or ``fgco2``.
+        agreement: Positive if the sign is right; see ``sign_by_components``,
+            ``sign_by_summer`` and ``sign_by_winter_atlantic``. NaN passes.
+        evidence: What the agreement was found with, for the message.
+        source: The file, for the message.
+        overrides: Overridden gates with the reason.
+
+    Returns:
+        ``["sign"]`` if it failed and is overridden, else an empty list.
+
+    Raises:
+        GateError: If the sign is wrong.
+    """
+    if not agreement < 0:
+        return []
+    return _fail(
+        "sign",
+        f"{source}: '{variable}' has the wrong sign by {evidence} ({agreement:.3g}), "
+        f"but uptake by land or ocean must be positive. Declare "
+        f"variables.{variable}.sign: -1",
+        overrides,
+    )
+
+
+def check_closure(
+    residual: float,
+    allowed: float | None,
+    *,
+    source: str,
+    overrides: Overrides | None = None,
+) -> list[str]:
+    """Check that nbp is the sum of its components, or that a residual is declared.
+
+    Args:
+        residual: Share of the gross flux, as ``closure_residual`` returns it.
+        allowed: The declared share; None for the usual one.
+        source: The file, for the message.
+        overrides: Overridden gates with the reason.
+
+    Returns:
+        ``["closure"]`` if it failed and is overridden, else an empty list.
+
+    Raises:
+        GateError: If the residual is larger than allowed.
+    """
+    limit = RESIDUAL_ALLOWED if allowed is None else allowed
+    if residual <= limit:
+        return []
+    return _fail(
+        "closure",
+        f"{source}: nbp differs from gpp - ra - rh - fFire - fLuc by {residual:.2%} of "
+        f"the gross flux, but at most {limit:.2%} is allowed. If the model has other "
+        f"fluxes (harvest, products), declare residual: {{allowed: "
+        f"{1.2 * residual:.2g}, why: ...}}; else a component is missing or wrong",
+        overrides,
+    )
+
+
+def check_time(
+    months: NDArray[np.datetime64],
+    years: tuple[int, int],
+    *,
+    source: str,
+    overrides: Overrides | None = None,
+) -> list[str]:
+    """Check that months are complete, increasing and cover the years asked.
+
+    Args:
+        months: The months, datetime64[M]; shape (time,).
+        years: First and last year that are needed.
+        source: The file, for the message.
+        overrides: Overridden gates with the reason.
+
+    Returns:
+        ``["time"]`` if it failed and is overridden, else an empty list.
+
+    Raises:
+        GateError: If years are missing.
+        TimeAxisError: If months are missing or doubled inside.
+    """
+    require_monotone_complete(months)
+    first = np.datetime64(f"{years[0]:04d}-01", "M")
+    last = np.datetime64(f"{years[1]:04d}-12", "M")
+    if months.size and months[0] <= first and months[-1] >= last:
+        return []
+    held = f"{months[0]} to {months[-1]}" if months.size else "no month"
+    return _fail(
+        "time",
+        f"{source} holds {held}, but {years[0]}-{years[1]} is needed. Get the missing "
+        f"years, or ask for fewer",
+        overrides,
+    )
+
+
+def check_coverage(
+    covered: float,
+    domain: str,
+    *,
+    source: str,
+    overrides: Overrides | None = None,
+) -> list[str]:
+    """Check that a field holds values over most of its domain.
+
+    Args:
+        covered: Share of the domain, as ``coverage`` returns it.
+        domain: ``land`` or ``ocean``.
+        source: The file, for the message.
+        overrides: Overridden gates with the reason.
+
+    Returns:
+        ``["coverage"]`` if it failed and is overridden, else an empty list.
+
+    Raises:
+        GateError: If less than ``COVERAGE_WANTED`` is covered.
+    """
+    if covered >= COVERAGE_WANTED:
+        return []
+    what = "ice-free land" if domain == "land" else "sea"
+    return _fail(
+        "coverage",
+        f"{source} holds values for {covered:.0%} of the {what}, but at least "
+        f"{COVERAGE_WANTED:.0%} is needed. Check fill values and the land fraction; a "
+        f"regional product cannot be a teacher of the globe",
+        overrides,
+    )
+
+
+def coverage(
+    values: NDArray[np.floating], area: NDArray[np.float64], domain: str
+) -> float:
+    """Return the share of the domain with values, in the month that has fewest.
+
+    Args:
+        values: Field with NaN where it holds no value; shape (time, lat, lon).
+        area: Area to which the flux refers, m2; shape (lat, lon).
+        domain: ``land`` or ``ocean``.
+    """
+    finite = np.isfinite(values).reshape(values.shape[0], -1)
+    per_month = np.einsum("tc,c->t", finite, area.ravel())
+    reference = ICE_FREE_LAND if domain == "land" else SEA
+    return float(min(1.0, per_month.min(initial=np.inf) / reference))
+
+
+def closure_residual(
+    net: NDArray[np.floating],
+    components: NDArray[np.floating],
+    gross: NDArray[np.floating],
+    area: NDArray[np.float64],
+) -> float:
+    """Return the sum of |net - components| over all cells and months, per gross flux.
+
+    Args:
+        net: nbp, kg m-2 s-1; shape (time, lat, lon).
+        components: gpp - ra - rh - fFire - fLuc, same unit and shape.
+        gross: gpp, same unit and shape.
+        area: Area to which the fluxes refer, m2; shape (lat, lon).
+
+    Returns:
+        The share; NaN if there is no gross flux.
+    """
+    missing = np.nansum(np.abs(net - components), axis=0, dtype=np.float64)
+    total = np.nansum(gross, axis=0, dtype=np.float64)
+    denominator = float((total * area).sum())
+    return float((missing * area).sum()) / denominator if denominator else np.nan
+
+
+def sign_by_components(
+    net: NDArray[np.floating],
+    components: NDArray[np.floating],
+    area: NDArray[np.float64],
+) -> float:
+    """Return how much better ``net`` fits its components than ``-net`` does.
+
+    Args:
+        net: nbp, kg m-2 s-1; shape (time, lat, lon).
+        components: gpp - ra - rh - fFire - fLuc, same unit and shape.
+        area: Area to which the fluxes refer, m2; shape (lat, lon).
+
+    Returns:
+        The regression slope of ``net`` on ``components`` through the origin: near 1
+        if the sign is right, near -1 if it is flipped.
+    """
+    weight = np.broadcast_to(area, net.shape)
+    both = np.isfinite(net) & np.isfinite(components)
+    square = float((weight[both] * components[both].astype(np.float64) ** 2).sum())
+    product = float(
+        (weight[both] * net[both].astype(np.float64) * components[both]).sum()
+    )
+    return product / square if square else np.nan
+
+
+def sign_by_summer(
+    net: NDArray[np.floating],
+    month: NDArray[np.int64],
+    lat: NDArray[np.float64],
+    area: NDArray[np.float64],
+) -> float:
+    """Return summer minus winter nbp of the northern land, kg s-1.
+
+    The land between 40 and 65 degrees north takes up carbon in June to August and
+    gives it off in December to February, in every model and in the air.
+
+    Args:
+        net: nbp, kg m-2 s-1; shape (time, lat, lon).
+        month: Month of the year, 1 to 12; shape (time,).
+        lat: Degrees north; shape (lat,).
+        area: Area to which the flux refers, m2; shape (lat, lon).
+    """
+    weight = area * ((lat >= 40) & (lat <= 65))[:, None]
+    rate = np.einsum("tij,ij->t", np.nan_to_num(net), weight)
+    summer, winter = np.isin(month, (6, 7, 8)), np.isin(month, (12, 1, 2))
+    if not (summer.any() and winter.any()):
+        return float("nan")
+    return float(rate[summer].mean() - rate[winter].mean())
+
+
+def sign_by_winter_atlantic(
+    net: NDArray[np.floating],
+    month: NDArray[np.int64],
+    lat: NDArray[np.float64],
+    lon: NDArray[np.float64],
+    area: NDArray[np.float64],
+) -> float:
+    """Return fgco2 of the northern Atlantic in winter, kg s-1.
+
+    The Atlantic between 50 and 60 degrees north takes up carbon in December to March
+    in every product.
+
+    Args:
+        net: fgco2, kg m-2 s-1; shape (time, lat, lon).
+        month: Month of the year, 1 to 12; shape (time,).
+        lat: Degrees north; shape (lat,).
+        lon: Degrees east within [-180, 180); shape (lon,).
+        area: Area to which the flux refers, m2; shape (lat, lon).
+    """
+    rows, columns = (lat >= 50) & (lat <= 60), (lon >= -55) & (lon <= -5)
+    weight = area * (rows[:, None] & columns[None, :])
+    rate = np.einsum("tij,ij->t", np.nan_to_num(net), weight)
+    winter = np.isin(month, (12, 1, 2, 3))
+    return float(rate[winter].mean()) if winter.any() else float("nan")
+
+
+def _fail(gate: str, message: str, overrides: Overrides | None) -> list[str]:
+    """Return the name of an overridden gate, or stop."""
+    if overrides and gate in overrides:
+        return [gate]
+    raise GateError(
+        f"{message} in the catalog entry; or override the gate there with a reason: "
+        f"gates: {{{gate}: ...}}."
+    )

@@ -1,0 +1,66 @@
+"""Read products: the only place where names, signs and units change.
+
+Every reader returns a DataArray under the canonical name, in the canonical unit and
+sign, float32, with latitude from south to north, longitude within [-180, 180), the
+first day of each month as time (of January for annual files), and NaN where the file
+holds no value. Its attributes keep the origin: ``source_file``, ``source_units``,
+``source_calendar``, ``frequency``, ``sha256``.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import xarray as xr
+
+from emulator.data.entry import Entry, Years
+from emulator.data.readers import gobm, gridded, tables, trendy
+from emulator.data.readers.fields import checksum, find_files
+from emulator.data.readers.surface import process_area, read_area, read_fraction
+
+Reader = Callable[[Entry, str, str | None, Path, Years | None], xr.DataArray]
+
+READERS: dict[str, Reader] = {
+    "trendy": trendy.read,
+    "gobm": gobm.read,
+    "gridded": gridded.read,
+    "table": tables.read,
+}
+"""The reader of each family of files, by the name that catalog entries use."""
+
+__all__ = [
+    "READERS",
+    "checksum",
+    "find_files",
+    "process_area",
+    "read",
+    "read_area",
+    "read_fraction",
+]
+
+
+def read(
+    entry: Entry,
+    variable: str,
+    simulation: str | None,
+    data_root: Path,
+    *,
+    years: tuple[int, int] | None = None,
+) -> xr.DataArray:
+    """Read one variable of one product.
+
+    Args:
+        entry: The catalog entry.
+        variable: Canonical name.
+        simulation: Which simulation of a teacher; None for other products.
+        data_root: The folder below which entries' roots lie.
+        years: First and last year to read; by default all that the entry declares.
+
+    Returns:
+        The field: dims (time, lat, lon), (lat, lon) for static ones, (time,) for
+        tables.
+
+    Raises:
+        UserError: If a file is missing, damaged or not what the entry declares; the
+            message says the file, what was found, what was wanted and the cure.
+    """
+    return READERS[entry.reader](entry, variable, simulation, data_root, years)

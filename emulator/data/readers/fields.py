@@ -1,0 +1,482 @@
+"""What all readers of gridded files share: open, pick, decode, turn, convert.
+
+This is the only place where names, signs and units change. A reader of a family
+of files adds what is special about the family and nothing else.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from emulator.carbon.errors import (
+    CatalogError,
+    GridMismatchError,
+    TimeAxisError,
+    UnitsError,
+    UserError,
+)
+from emulator.carbon.grid import Grid
+from emulator.carbon.units import convert
+from emulator.carbon.variables import VARIABLES
+from emulator.data.entry import Entry, Years
+from emulator.data.readers import times
+
+LAT_NAMES = ("lat", "latitude", "ylat", "lat_full", "nav_lat", "y")
+LON_NAMES = ("lon", "longitude", "xlon", "lon_full", "nav_lon", "x")
+TIME_NAMES = ("time", "time_counter", "tmnth", "time_mon", "t", "month", "year")
+
+FILL_VALUES = (-99999.0, -9999.0, -999.0)
+"""Fills that occur without being declared; no field here reaches them."""
+
+FILL_LIMIT = 1e10
+"""Larger magnitudes are fills, declared or not; areas in m2 are exempt."""
+
+_AREA_FILL_LIMIT = 1e15
+_SAYS_NOTHING = ("", "-", "nan", "none", "unknown", "undefined")
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """One variable of one file in the file's unit, on a canonical grid.
+
+    Attributes:
+        values: NaN where the file holds no value; shape (time, lat, lon) or
+            (lat, lon).
+        lat: Degrees north, increasing; shape (lat,).
+        lon: Degrees east, increasing within [-180, 180); shape (lon,).
+        axis: The months of the file that were read; None without time.
+        units: The unit the file states; None if it states none.
+        name: The variable's name in the file.
+    """
+
+    values: NDArray[np.float32]
+    lat: NDArray[np.float64]
+    lon: NDArray[np.float64]
+    axis: times.Axis | None
+    units: str | None
+    name: str
+
+
+def find_files(
+    entry: Entry, variable: str, simulation: str | None, data_root: Path
+) -> list[Path]:
+    """Return the files that hold ``variable``, in the order of their names.
+
+    Raises:
+        CatalogError: If the entry lacks the variable or simulation, or no file
+            matches the pattern.
+    """
+    if variable not in entry.variables:
+        raise CatalogError(
+            f"Catalog entry '{entry.name}' has no variable '{variable}', it has "
+            f"{list(entry.variables)}. Add it under 'variables', or do not ask for it."
+        )
+    if simulation is not None and simulation not in entry.simulations:
+        raise CatalogError(
+            f"Catalog entry '{entry.name}' has no simulation '{simulation}', it has "
+            f"{list(entry.simulations)}. Add it with the weather and CO2 it saw."
+        )
+    pattern = entry.variables[variable].files or entry.files
+    return match_files(entry, pattern, variable, simulation, data_root)
+
+
+def match_files(
+    entry: Entry,
+    pattern: str,
+    variable: str,
+    simulation: str | None,
+    data_root: Path,
+) -> list[Path]:
+    """Return the files below the entry's root that match ``pattern``.
+
+    Raises:
+        CatalogError: If the pattern needs a simulation and none is given, or no
+            file matches.
+    """
+    if "{simulation}" in pattern and simulation is None:
+        raise CatalogError(
+            f"Catalog entry '{entry.name}': the files '{pattern}' need a simulation, "
+            f"one of {list(entry.simulations)}."
+        )
+    pattern = pattern.replace("{simulation}", simulation or "")
+    pattern = pattern.replace("{variable}", variable)
+    folder = data_root / Path(entry.root).expanduser()
+    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    if not found:
+        raise CatalogError(
+            f"No file '{folder / pattern}' for variable '{variable}' of catalog entry "
+            f"'{entry.name}'. Put the data there, or set paths.data (SINK_DATA) to the "
+            f"folder that holds '{entry.root or pattern}'."
+        )
+    return found
+
+
+@contextmanager
+def open_netcdf(path: Path) -> Iterator[xr.Dataset]:
+    """Open a NetCDF file with nothing decoded.
+
+    Raises:
+        UserError: If the file is empty, no NetCDF, or truncated.
+    """
+    _require_netcdf(path)
+    try:
+        # Files of other groups carry attributes that xarray comments on; what
+        # matters in them is checked here by value.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", xr.SerializationWarning)
+            opened = xr.open_dataset(
+                path, engine="netcdf4", decode_cf=False, cache=False
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _truncated(path, str(error)) from None
+    with opened:
+        _require_complete(path, opened)
+        yield opened
+
+
+def read_field(
+    path: Path,
+    wanted: str,
+    *,
+    calendar: str | None = None,
+    years: Years | None = None,
+    declared: Years | None = None,
+    has_time: bool = True,
+) -> Field:
+    """Read one variable of one file.
+
+    Args:
+        path: The file.
+        wanted: Name of the variable in the file.
+        calendar: Calendar that overrides the file's.
+        years: Years to read, at most; all without.
+        declared: Years which the catalog says the file holds.
+        has_time: Whether the field must have a time axis or must have none.
+
+    Returns:
+        The field, in the file's unit.
+
+    Raises:
+        UserError: If the file cannot be read or holds no such variable.
+        GridMismatchError: If it is on no complete regular grid.
+        TimeAxisError: If its time axis cannot be understood.
+    """
+    with open_netcdf(path) as dataset:
+        variable = pick_variable(dataset, wanted, path, 3 if has_time else 2)
+        lat_dim, lon_dim = _horizontal_dims(variable, path)
+        extra = [d for d in variable.dims if d not in (lat_dim, lon_dim)]
+        long = [d for d in extra if variable.sizes[d] > 1]
+        time_dim = _time_dim(extra, long, path, variable) if has_time else None
+        refused = [d for d in long if d != time_dim]
+        if refused:
+            raise GridMismatchError(
+                f"{path}: '{variable.name}' has the dimensions {list(variable.dims)}, "
+                f"but only time, latitude and longitude may be longer than 1. Sum or "
+                f"select {refused} first."
+            )
+        variable = variable.isel({d: 0 for d in extra if d != time_dim})
+        axis = None
+        if time_dim is not None:
+            axis = _read_axis(dataset, time_dim, path, calendar, declared)
+            inside = _inside(axis.months, years)
+            axis = times.Axis(axis.months[inside], axis.frequency, axis.calendar)
+            variable = variable.isel({time_dim: inside})
+            variable = variable.transpose(time_dim, lat_dim, lon_dim)
+        else:
+            variable = variable.transpose(lat_dim, lon_dim)
+        lat = _coordinate(dataset, lat_dim, path)
+        lon = _coordinate(dataset, lon_dim, path)
+        values = _load(variable, path)
+    limit = _AREA_FILL_LIMIT if attribute(variable, "units") == "m2" else FILL_LIMIT
+    values = without_fills(values, variable.attrs, limit)
+    values, lat, lon = _canonical_grid(values, lat, lon, path)
+    return Field(
+        values, lat, lon, axis, attribute(variable, "units"), str(variable.name)
+    )
+
+
+def to_array(
+    field: Field, entry: Entry, variable: str, path: Path, checksum: str
+) -> xr.DataArray:
+    """Return ``field`` under its canonical name, unit and sign.
+
+    Raises:
+        UnitsError: If neither catalog nor file states a known unit.
+    """
+    source = entry.variables[variable]
+    units = source.units or field.units
+    if units is None:
+        raise UnitsError(
+            f"{path}: '{field.name}' states no unit, but '{variable}' is wanted in "
+            f"'{VARIABLES[variable].units}'. Declare variables.{variable}.units in the "
+            f"catalog entry '{entry.name}'."
+        )
+    try:
+        values = convert(field.values, units, VARIABLES[variable].units)
+    except UnitsError as error:
+        raise UnitsError(
+            f"{path}: '{field.name}': {error} Declare variables.{variable}.units in "
+            f"the catalog entry '{entry.name}'."
+        ) from None
+    factor = source.sign * source.scale
+    if factor != 1:
+        values = values * factor
+    dims: tuple[str, ...] = ("lat", "lon")
+    coords: dict[str, Any] = {"lat": field.lat, "lon": field.lon}
+    attrs: dict[str, Any] = {
+        "units": VARIABLES[variable].units,
+        "long_name": VARIABLES[variable].long_name,
+        "source_file": path.name,
+        "source_units": units,
+        "source_name": field.name,
+        "sha256": checksum,
+        "catalog_entry": entry.name,
+    }
+    if field.axis is not None:
+        dims = ("time", *dims)
+        coords["time"] = field.axis.months.astype("datetime64[ns]")
+        attrs["source_calendar"] = field.axis.calendar
+        attrs["frequency"] = field.axis.frequency
+    data = np.asarray(values, dtype=np.float32)
+    return xr.DataArray(data, coords, dims, name=variable, attrs=attrs)
+
+
+def pick_variable(
+    dataset: xr.Dataset, wanted: str, path: Path, least_dims: int
+) -> xr.DataArray:
+    """Return the variable: by name, by name in any case, or the only candidate.
+
+    Raises:
+        UserError: If none or several variables could be meant.
+    """
+    if wanted in dataset.variables:
+        return dataset[wanted]
+    same = [str(n) for n in dataset.variables if str(n).lower() == wanted.lower()]
+    large = [
+        str(name)
+        for name, variable in dataset.variables.items()
+        if variable.ndim >= least_dims and variable.dtype.kind == "f"
+    ]
+    found = same or large
+    if len(found) == 1:
+        return dataset[found[0]]
+    raise UserError(
+        f"{path} has no variable '{wanted}' and {len(found)} that could be meant "
+        f"{found}; it holds {[str(name) for name in dataset.variables]}. Give the name "
+        f"in the file under variables.<name>.name of the catalog entry."
+    )
+
+
+def without_fills(
+    values: NDArray[Any], attrs: dict[str, Any], limit: float = FILL_LIMIT
+) -> NDArray[np.float32]:
+    """Return unpacked float32 values with NaN for every kind of fill.
+
+    ``_FillValue`` is honoured; ``missing_value`` is, unless it is 0, which some
+    files declare for a fraction whose 0 is a value.
+    """
+    fills = [float(f) for f in np.atleast_1d(attrs.get("_FillValue", []))]
+    stated = [_number(f) for f in np.atleast_1d(attrs.get("missing_value", []))]
+    fills += [f for f in stated if f != 0 and np.isfinite(f)]
+    if values.dtype.kind != "f" or "scale_factor" in attrs:
+        missing = np.isin(values, np.array(fills, dtype=np.float64))
+    else:
+        declared = np.array([*fills, *FILL_VALUES]).astype(values.dtype)
+        missing = np.isin(values, declared)
+    scale = _number(attrs.get("scale_factor", 1.0))
+    offset = _number(attrs.get("add_offset", 0.0))
+    cleaned = np.array(values, dtype=np.float32)
+    if scale != 1 or offset != 0:
+        cleaned = (values.astype(np.float64) * scale + offset).astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        missing |= ~(np.abs(cleaned) <= limit)
+    cleaned[missing] = np.nan
+    return cleaned
+
+
+def attribute(variable: xr.DataArray, wanted: str) -> str | None:
+    """Return an attribute spelt in any case; '', '-' and the like say nothing."""
+    for name, value in variable.attrs.items():
+        text = str(value).strip()
+        if str(name).lower() == wanted and text.lower() not in _SAYS_NOTHING:
+            return text
+    return None
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file; computed once while it does not change."""
+    status = path.stat()
+    return _sha256(str(path.resolve()), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: str, _size: int, _modified: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_netcdf(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise UserError(
+            f"{path} is empty (0 bytes), but a NetCDF file is needed. Its download "
+            f"failed: get it again."
+        )
+    if start.startswith((b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")):
+        return
+    text = start.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise UserError(
+            f"{path} is a web page, but a NetCDF file is needed. The server sent a "
+            f"message instead of the data: open the file in a browser, then get the "
+            f"data again."
+        )
+    packed = {b"\x1f\x8b": "gzip", b"PK": "zip"}.get(start[:2])
+    if packed:
+        raise UserError(
+            f"{path} is a {packed} archive, but a NetCDF file is needed. Unpack it."
+        )
+    raise UserError(
+        f"{path} begins with {start[:8]!r}, which is no NetCDF file. Get it again."
+    )
+
+
+def _require_complete(path: Path, dataset: xr.Dataset) -> None:
+    """Refuse a classic NetCDF file that is shorter than its variables.
+
+    The library reads zeros beyond the end of such a file without a word.
+    """
+    with path.open("rb") as file:
+        is_classic = file.read(3) == b"CDF"
+    needed = sum(v.size * v.dtype.itemsize for v in dataset.variables.values())
+    size = path.stat().st_size
+    if is_classic and size < needed:
+        raise _truncated(path, f"{size} bytes where {needed} are announced")
+
+
+def _truncated(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} cannot be read: it is truncated or damaged ({reason}), but a complete "
+        f"NetCDF file is needed. Get it again and compare its size with the source's."
+    )
+
+
+def _load(variable: xr.DataArray, path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(variable.values)
+    except (OSError, RuntimeError) as error:
+        raise _truncated(path, str(error)) from None
+
+
+def _horizontal_dims(variable: xr.DataArray, path: Path) -> tuple[str, str]:
+    found = []
+    for known, what in ((LAT_NAMES, "latitude"), (LON_NAMES, "longitude")):
+        dims = [str(d) for d in variable.dims if str(d).lower() in known]
+        if len(dims) != 1:
+            raise GridMismatchError(
+                f"{path}: '{variable.name}' has the dimensions "
+                f"{[str(d) for d in variable.dims]}, {len(dims)} of them a "
+                f"{what}; one called like {list(known)} is needed. Regrid it to a "
+                f"regular grid, or rename its dimensions."
+            )
+        found.append(dims[0])
+    return found[0], found[1]
+
+
+def _coordinate(dataset: xr.Dataset, dim: str, path: Path) -> NDArray[np.float64]:
+    if dim not in dataset.variables:
+        raise GridMismatchError(
+            f"{path}: the dimension '{dim}' has no coordinate, but degrees are needed. "
+            f"Add a variable '{dim}({dim})'."
+        )
+    return np.asarray(dataset[dim].values, dtype=np.float64)
+
+
+def _time_dim(
+    extra: list[Any],
+    long: list[Any],
+    path: Path,
+    variable: xr.DataArray,
+) -> str:
+    named = [str(d) for d in extra if str(d).lower() in TIME_NAMES]
+    found = named or [str(d) for d in long]
+    if len(found) != 1:
+        raise TimeAxisError(
+            f"{path}: '{variable.name}' has the dimensions "
+            f"{[str(d) for d in variable.dims]}, none of which is time. Name it 'time'."
+        )
+    return found[0]
+
+
+def _read_axis(
+    dataset: xr.Dataset,
+    dim: str,
+    path: Path,
+    calendar: str | None,
+    declared: Years | None,
+) -> times.Axis:
+    if dim in dataset.variables:
+        variable = dataset[dim]
+        values = np.asarray(variable.values, dtype=np.float64)
+        units = attribute(variable, "units")
+        calendar = calendar or attribute(variable, "calendar")
+    else:
+        values, units = np.arange(dataset.sizes[dim], dtype=np.float64), None
+    return times.decode(values, units, calendar, source=str(path), years=declared)
+
+
+def _inside(months: NDArray[np.datetime64], years: Years | None) -> NDArray[np.bool_]:
+    if years is None:
+        return np.ones(months.shape, dtype=bool)
+    year = months.astype("datetime64[Y]").astype(np.int64) + 1970
+    last = np.inf if years[1] is None else years[1]
+    inside: NDArray[np.bool_] = (year >= years[0]) & (year <= last)
+    return inside
+
+
+def _canonical_grid(
+    values: NDArray[np.float32],
+    lat: NDArray[np.float64],
+    lon: NDArray[np.float64],
+    path: Path,
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the field with latitudes and longitudes in canonical order."""
+    if (np.diff(lat) < 0).all():
+        lat, values = lat[::-1], values[..., ::-1, :]
+    lon = (lon + 180) % 360 - 180
+    if (np.diff(lon) < 0).any():
+        order = np.argsort(lon, kind="stable")
+        lon, values = lon[order], values[..., order]
+    _require_grid(lat, lon, path)
+    return np.ascontiguousarray(values), np.ascontiguousarray(lat), lon
+
+
+def _require_grid(
+    lat: NDArray[np.float64], lon: NDArray[np.float64], path: Path
+) -> None:
+    try:
+        grid = Grid(lat, lon)
+    except GridMismatchError as error:
+        raise GridMismatchError(f"{path}: {error}") from None
+    if not grid.is_periodic:
+        raise GridMismatchError(
+            f"{path}: the columns span {grid.describe()}, but must go round the Earth. "
+            f"Get the global file: a column may be missing."
+        )
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")

@@ -1,0 +1,77 @@
+"""Regions from a file of integer labels."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.carbon.errors import CatalogError, GridMismatchError
+from emulator.carbon.grid import Grid
+from emulator.carbon.regions import RegionSet, from_labels
+from emulator.data.entry import Entry
+from emulator.data.readers.fields import match_files, read_field
+
+
+def read_regions(entry: Entry, target: Grid, data_root: Path) -> RegionSet:
+    """Read the regions of a catalog entry as fractions of the cells of a grid.
+
+    Labels of the same name, in one layer or several, are one region.
+
+    Args:
+        entry: An entry of kind ``regions``.
+        target: The grid on which the regions are wanted.
+        data_root: The folder below which entries' roots lie.
+
+    Returns:
+        The regions, the last of which is ``other``.
+
+    Raises:
+        CatalogError: If the entry is of another kind, its pattern matches several
+            files, a named label does not occur, or two layers overlap.
+        GridMismatchError: If the layers are on different grids.
+    """
+    if entry.kind != "regions":
+        raise CatalogError(
+            f"Catalog entry '{entry.name}' is of kind '{entry.kind}', but regions were "
+            f"asked. Choose an entry of kind 'regions'."
+        )
+    paths = match_files(entry, entry.files, "", None, data_root)
+    if len(paths) > 1:
+        raise CatalogError(
+            f"{len(paths)} files match '{entry.files}' of catalog entry "
+            f"'{entry.name}', but regions are in one. Narrow 'files'."
+        )
+    path = paths[0]
+    merged: NDArray[np.int64] | None = None
+    source: Grid | None = None
+    numbers: dict[str, int] = {}
+    for layer in entry.layers:
+        field = read_field(path, layer.variable, has_time=False)
+        grid = Grid(field.lat, field.lon)
+        labels = np.nan_to_num(field.values).round().astype(np.int64)
+        if merged is None or source is None:
+            merged, source = np.zeros_like(labels), grid
+        if not grid.matches(source):
+            raise GridMismatchError(
+                f"{path}: '{layer.variable}' is on {grid.describe()}, but the layer "
+                f"before on {source.describe()}. Give them separate entries."
+            )
+        for label, name in layer.names.items():
+            here = labels == label
+            if not here.any():
+                raise CatalogError(
+                    f"{path}: '{layer.variable}' holds no label {label}, which catalog "
+                    f"entry '{entry.name}' names '{name}'; it holds "
+                    f"{np.unique(labels).tolist()}. Correct 'layers'."
+                )
+            if (merged[here] != 0).any():
+                raise CatalogError(
+                    f"{path}: '{name}' of '{layer.variable}' overlaps a region before "
+                    f"it, but regions must not share cells. Give them separate "
+                    f"entries."
+                )
+            merged[here] = numbers.setdefault(name, len(numbers) + 1)
+    if merged is None or source is None:
+        raise CatalogError(f"Catalog entry '{entry.name}' has no 'layers'.")
+    names = {number: name for name, number in numbers.items()}
+    return from_labels(merged, names, source, target)

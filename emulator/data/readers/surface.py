@@ -1,0 +1,113 @@
+"""Areas and fractions with which a product's fluxes become totals."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from emulator.carbon.errors import CatalogError, GateError, GridMismatchError
+from emulator.carbon.grid import Grid
+from emulator.data.entry import Entry
+from emulator.data.readers.fields import checksum, match_files, read_field
+
+# Fractions are stored in single precision or rounded; beyond this they are no shares.
+_FRACTION_TOLERANCE = 1e-3
+
+
+def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
+    """Return the share of each cell to which a product's fluxes refer.
+
+    Returns:
+        The share, NaN turned to 0, dims (lat, lon); None if the fluxes refer to the
+        whole cell, so that totals need no fraction.
+
+    Raises:
+        CatalogError: If the entry says nothing about it, or its file is not there.
+        GateError: If the field does not lie within 0 and 1.
+    """
+    if entry.land_fraction is None:
+        raise CatalogError(
+            f"Catalog entry '{entry.name}' does not say whether its fluxes are per "
+            f"unit of land (or sea) or of the whole cell, which totals need. Add "
+            f"land_fraction: {{treatment: multiply, variable: ..., file: ...}} or "
+            f"{{treatment: none}}."
+        )
+    source = entry.land_fraction
+    if source.treatment == "none" or source.file is None or source.variable is None:
+        return None
+    path = _one_file(entry, source.file, data_root)
+    field = read_field(path, source.variable, has_time=False)
+    values = np.nan_to_num(field.values.astype(np.float64))
+    if field.units in ("%", "percent"):
+        values = values / 100
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest < -_FRACTION_TOLERANCE or highest > 1 + _FRACTION_TOLERANCE:
+        raise GateError(
+            f"{path}: '{source.variable}' runs from {lowest:g} to {highest:g}, but a "
+            f"share of a cell lies within 0 and 1. Name another variable under "
+            f"'land_fraction' of the catalog entry '{entry.name}'."
+        )
+    values = np.clip(1 - values if source.complement else values, 0, 1)
+    attrs = {"units": "1", "source_file": path.name, "sha256": checksum(path)}
+    coords = {"lat": field.lat, "lon": field.lon}
+    return xr.DataArray(values, coords, ("lat", "lon"), name="fraction", attrs=attrs)
+
+
+def read_area(entry: Entry, grid: Grid, data_root: Path) -> NDArray[np.float64]:
+    """Return the area of each cell, m2: the product's own, else that of the sphere.
+
+    Published totals come from a product's own areas; everything else in this package
+    uses the sphere.
+
+    Raises:
+        GridMismatchError: If the areas are on another grid.
+    """
+    if entry.cell_area is None:
+        return grid.cell_area()
+    path = _one_file(entry, entry.cell_area.file, data_root)
+    field = read_field(path, entry.cell_area.variable, has_time=False)
+    _require_same(Grid(field.lat, field.lon), grid, path)
+    return np.nan_to_num(field.values.astype(np.float64))
+
+
+def process_area(
+    entry: Entry, grid: Grid, data_root: Path, *, own_area: bool = False
+) -> NDArray[np.float64]:
+    """Return the area to which fluxes refer, m2; shape (lat, lon).
+
+    Args:
+        entry: A teacher.
+        grid: The grid of its fluxes.
+        data_root: The folder below which entries' roots lie.
+        own_area: Whether to use the product's own cell areas, as its published totals
+            do, instead of those of the sphere.
+
+    Raises:
+        GridMismatchError: If the fraction or the areas are on another grid.
+    """
+    area = read_area(entry, grid, data_root) if own_area else grid.cell_area()
+    fraction = read_fraction(entry, data_root)
+    if fraction is None:
+        return area
+    other = Grid(fraction.lat.values, fraction.lon.values)
+    _require_same(other, grid, Path(fraction.attrs["source_file"]))
+    return area * np.asarray(fraction.values, dtype=np.float64)
+
+
+def _one_file(entry: Entry, pattern: str, data_root: Path) -> Path:
+    paths = match_files(entry, pattern, "", None, data_root)
+    if len(paths) > 1:
+        raise CatalogError(
+            f"{len(paths)} files match '{pattern}' of catalog entry '{entry.name}', "
+            f"but one is needed. Narrow the pattern."
+        )
+    return paths[0]
+
+
+def _require_same(found: Grid, wanted: Grid, path: Path) -> None:
+    if not found.matches(wanted):
+        raise GridMismatchError(
+            f"{path} is on a grid of {found.describe()}, but the fluxes on "
+            f"{wanted.describe()}. Give the file on the grid of the fluxes."
+        )

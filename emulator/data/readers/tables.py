@@ -1,0 +1,211 @@
+"""Tables of one value a month or a year: CO2, above all."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from emulator.carbon.errors import CatalogError, TimeAxisError, UnitsError, UserError
+from emulator.carbon.units import convert
+from emulator.carbon.variables import VARIABLES
+from emulator.data.entry import Entry, TableLayout, Years
+from emulator.data.readers import times
+from emulator.data.readers.fields import (
+    attribute,
+    checksum,
+    find_files,
+    open_netcdf,
+    pick_variable,
+    without_fills,
+)
+from emulator.data.readers.series import wanted_years
+
+
+def read(
+    entry: Entry,
+    variable: str,
+    simulation: str | None,
+    data_root: Path,
+    years: Years | None,
+) -> xr.DataArray:
+    """Read a series; dims (time,), one value a month.
+
+    The value of a year stands for each of its months. Arguments and errors are those
+    of ``emulator.data.readers.read``.
+    """
+    paths = find_files(entry, variable, simulation, data_root)
+    if len(paths) > 1:
+        raise CatalogError(
+            f"{len(paths)} files match '{variable}' of catalog entry '{entry.name}' "
+            f"({paths[0].name} to {paths[-1].name}), but a table is one file. Narrow "
+            f"'files'."
+        )
+    path = paths[0]
+    name = entry.variables[variable].name or variable
+    layout = entry.table or TableLayout(year="year")
+    if path.suffix in (".nc", ".nc4"):
+        months, values, found = _read_netcdf(path, name, entry)
+    else:
+        months, values, found = *_read_text(path, name, layout), None
+    units = entry.variables[variable].units or found
+    if units is None:
+        raise UnitsError(
+            f"{path}: the column '{name}' states no unit, but '{variable}' is wanted "
+            f"in '{VARIABLES[variable].units}'. Declare variables.{variable}.units in "
+            f"the catalog entry '{entry.name}'."
+        )
+    if layout.annual_mean:
+        months, values = _annual_means(months, values)
+    wanted = wanted_years(entry, simulation, years)
+    months, values = _within(months, values, wanted, path)
+    source = entry.variables[variable]
+    values = convert(values, units, VARIABLES[variable].units) * source.scale
+    attrs = {
+        "units": VARIABLES[variable].units,
+        "long_name": VARIABLES[variable].long_name,
+        "source_file": path.name,
+        "source_units": units,
+        "source_name": name,
+        "frequency": "month",
+        "cell_methods": "time: mean (annual)" if layout.annual_mean else "time: mean",
+        "sha256": checksum(path),
+        "catalog_entry": entry.name,
+    }
+    coords = {"time": months.astype("datetime64[ns]")}
+    return xr.DataArray(values, coords, ("time",), name=variable, attrs=attrs)
+
+
+def _read_netcdf(
+    path: Path, name: str, entry: Entry
+) -> tuple[NDArray[np.datetime64], NDArray[np.float64], str | None]:
+    with open_netcdf(path) as dataset:
+        variable = pick_variable(dataset, name, path, 1)
+        if variable.ndim != 1 or variable.dims[0] not in dataset.variables:
+            raise TimeAxisError(
+                f"{path}: '{variable.name}' has the dimensions {list(variable.dims)}, "
+                f"but a table needs time alone. Give maps an entry of kind 'forcing'."
+            )
+        stamps = dataset[variable.dims[0]]
+        axis = times.decode(
+            np.asarray(stamps.values, dtype=np.float64),
+            attribute(stamps, "units"),
+            entry.calendar or attribute(stamps, "calendar"),
+            source=str(path),
+            years=entry.years,
+        )
+        raw = np.asarray(variable.values, dtype=np.float64)
+        values = without_fills(raw, variable.attrs).astype(np.float64)
+        units = attribute(variable, "units")
+    months = axis.months
+    if axis.frequency == "year":
+        months, values = _spread(months, values)
+    return months, values, units
+
+
+def _read_text(
+    path: Path, name: str, layout: TableLayout
+) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+    """Read columns of a text file by their header."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = [line for line in list(file)[layout.skip :] if line.strip()]
+    rows = list(csv.reader(line for line in lines if not line.startswith("#")))
+    if len(rows) < 2:
+        raise UserError(
+            f"{path} holds {len(rows)} lines of data, but a header and values are "
+            f"needed. Get it again."
+        )
+    header = [cell.strip() for cell in rows[0]]
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise UserError(
+                f"{path}: line {number} has {len(row)} values under {len(header)} "
+                f"names ({header}), so that columns cannot be told apart. Complete the "
+                f"header."
+            )
+    columns = {key: [row[i] for row in rows[1:]] for i, key in enumerate(header)}
+    values = _numbers(columns, name, path)
+    if layout.date is not None:
+        stamps = _column(columns, layout.date, path)
+        months = np.array([stamp.strip()[:7] for stamp in stamps], "datetime64[M]")
+        return months, values
+    year = _numbers(columns, layout.year or "year", path).astype(np.int64)
+    if layout.month is None:
+        return _spread(((year - 1970) * 12).astype("datetime64[M]"), values)
+    month = _numbers(columns, layout.month, path).astype(np.int64)
+    return ((year - 1970) * 12 + month - 1).astype("datetime64[M]"), values
+
+
+def _column(columns: dict[str, list[str]], name: str, path: Path) -> list[str]:
+    if name not in columns:
+        raise UserError(
+            f"{path} has no column '{name}', it has {list(columns)}. Correct 'table' "
+            f"or variables.<name>.name in the catalog entry."
+        )
+    return columns[name]
+
+
+def _numbers(
+    columns: dict[str, list[str]], name: str, path: Path
+) -> NDArray[np.float64]:
+    try:
+        return np.array(_column(columns, name, path), dtype=np.float64)
+    except ValueError as error:
+        raise UserError(
+            f"{path}: the column '{name}' holds something that is no number ({error}). "
+            f"Mend the file."
+        ) from None
+
+
+def _spread(
+    years: NDArray[np.datetime64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+    """Give each month the value of its year."""
+    months = (years[:, None] + np.arange(12)).ravel()
+    return months, np.repeat(values, 12)
+
+
+def _annual_means(
+    months: NDArray[np.datetime64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+    """Replace months by the mean of their year; incomplete years are left out.
+
+    Months count alike, as in the annual means that NOAA publishes.
+    """
+    year = months.astype("datetime64[Y]")
+    complete, count = np.unique(year, return_counts=True)
+    complete = complete[count == 12]
+    means = np.array([values[year == one].mean() for one in complete])
+    return _spread(complete.astype("datetime64[M]"), means)
+
+
+def _within(
+    months: NDArray[np.datetime64],
+    values: NDArray[np.float64],
+    wanted: Years | None,
+    path: Path,
+) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+    """Return the wanted years; all of their months must be there."""
+    order = np.argsort(months)
+    months, values = months[order], values[order]
+    first = months[0]
+    last = months[-1]
+    if wanted is not None:
+        first = np.datetime64(f"{wanted[0]:04d}-01", "M")
+        last = last if wanted[1] is None else np.datetime64(f"{wanted[1]:04d}-12", "M")
+    expected = np.arange(first, last + 1)
+    inside = (months >= first) & (months <= last)
+    if not np.array_equal(months[inside], expected):
+        raise TimeAxisError(
+            f"{path} holds {int(inside.sum())} months of {first} to {last}, but each "
+            f"of {expected.size} is needed once. Complete the table, or correct "
+            f"'years' in the catalog entry."
+        )
+    if not np.isfinite(values[inside]).all():
+        gap = expected[~np.isfinite(values[inside])][0]
+        raise UserError(
+            f"{path} has no value for {gap}, but each month from {first} to {last} "
+            f"needs one. Complete the table, or shorten 'years' in the catalog entry."
+        )
+    return months[inside], values[inside]
