@@ -1,6 +1,7 @@
-"""Run the plausibility gates on what readers return, and report on an entry."""
+"""Run the plausibility gates on what readers return."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from emulator.carbon.budget import annual_total, area_rate
+from emulator.carbon.closure import nbp_from_components
+from emulator.carbon.errors import GateError
 from emulator.carbon.timeaxis import as_months, month_of
 from emulator.carbon.units import KG_PER_PETAGRAM, SECONDS_PER_DAY
 from emulator.data import gates
@@ -16,8 +19,7 @@ from emulator.data.entry import Entry
 NET_FLUX = {"land": "nbp", "ocean": "fgco2"}
 """The flux that is the sink of each domain."""
 
-_SIGNS = {"gpp": 1, "ra": -1, "rh": -1, "fFire": -1, "fLuc": -1}
-_NEEDED = ("gpp", "rh")
+_NEEDED = ("gpp", "ra", "rh")
 _YEAR_DAYS = {"standard": 365.2425, "noleap": 365.0, "360_day": 360.0}
 
 
@@ -27,12 +29,14 @@ class GateResult:
 
     Attributes:
         overridden: Gates that failed and are overridden, as ``gate: source``.
+        failures: Messages of the gates that failed.
         residual: Share of the gross flux that nbp differs from its components; None
             if they are not there.
         coverage: Share of the domain with values, by flux.
     """
 
     overridden: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     residual: float | None = None
     coverage: dict[str, float] = field(default_factory=dict)
 
@@ -53,40 +57,70 @@ def check_simulation(
         area: Area to which the fluxes refer, m2; shape (lat, lon).
 
     Returns:
-        What was found.
+        What was found; its ``failures`` are empty.
 
     Raises:
-        GateError: If a gate fails that the entry does not override.
+        GateError: If gates fail that the entry does not override; the message holds
+            all of them.
     """
+    result = run_gates(entry, simulation, fields, area)
+    if result.failures:
+        raise GateError("\n".join(result.failures))
+    return result
+
+
+def run_gates(
+    entry: Entry,
+    simulation: str,
+    fields: Mapping[str, xr.DataArray],
+    area: NDArray[np.float64],
+) -> GateResult:
+    """Run all gates like ``check_simulation``, but return failures."""
     result = GateResult()
     overrides = entry.gates
     for name, flux in fields.items():
         source = _source(entry, simulation, flux)
-        found = gates.check_range(name, flux.values, source=source, overrides=overrides)
+        covered = gates.coverage(flux.values, area, entry.domain)
+        result.coverage[name] = covered
         years, totals = annual_totals(flux, area)
-        found += gates.check_units(
-            name, years, totals, source=source, overrides=overrides
-        )
-        result.coverage[name] = gates.coverage(flux.values, area, entry.domain)
-        found += gates.check_coverage(
-            result.coverage[name], entry.domain, source=source, overrides=overrides
-        )
-        result.overridden += [f"{gate}: {source}" for gate in found]
-    net = fields.get(NET_FLUX[entry.domain])
-    if net is not None:
-        source = _source(entry, simulation, net)
-        parts = components(fields)
-        found = _check_sign(entry, net, parts, area, source)
-        if parts is not None:
-            result.residual = gates.closure_residual(
-                net.values, parts, fields["gpp"].values, area
+        with _gathered(result, source) as found:
+            found += gates.check_units(
+                name, years, totals, source=source, overrides=overrides
             )
+        with _gathered(result, source) as found:
+            found += gates.check_range(
+                name, flux.values, source=source, overrides=overrides
+            )
+        with _gathered(result, source) as found:
+            found += gates.check_coverage(
+                covered, entry.domain, source=source, overrides=overrides
+            )
+    net = fields.get(NET_FLUX[entry.domain])
+    if net is None:
+        return result
+    source = _source(entry, simulation, net)
+    parts = components(fields)
+    with _gathered(result, source) as found:
+        found += _check_sign(entry, net, parts, area, source)
+        if parts is not None:
+            gross = fields["gpp"].values
+            result.residual = gates.closure_residual(net.values, parts, gross, area)
             allowed = entry.residual.allowed if entry.residual else None
             found += gates.check_closure(
                 result.residual, allowed, source=source, overrides=overrides
             )
-        result.overridden += [f"{gate}: {source}" for gate in found]
     return result
+
+
+@contextmanager
+def _gathered(result: GateResult, source: str) -> Iterator[list[str]]:
+    """Collect overridden gates and the message of one that fails."""
+    found: list[str] = []
+    try:
+        yield found
+    except GateError as error:
+        result.failures.append(str(error))
+    result.overridden += [f"{gate}: {source}" for gate in found]
 
 
 def check_forcing(entry: Entry, forcing: xr.DataArray) -> list[str]:
@@ -105,25 +139,28 @@ def check_forcing(entry: Entry, forcing: xr.DataArray) -> list[str]:
     return [f"{gate}: {source}" for gate in found]
 
 
-def components(fields: Mapping[str, xr.DataArray]) -> NDArray[np.float32] | None:
-    """Return gpp - ra - rh - fFire - fLuc, or None without gpp, rh and ra or npp.
+def components(fields: Mapping[str, xr.DataArray]) -> NDArray[np.float64] | None:
+    """Return gpp - ra - rh - fFire - fLuc, kg m-2 s-1; shape (time, lat, lon).
 
     A component which the teacher does not have counts as zero; ra may be given as
-    npp. Annual fields cannot be compared with monthly ones.
+    npp. None without gpp, rh and one of ra and npp, or if some are annual and others
+    monthly, since those cannot be compared.
     """
-    if any(name not in fields for name in _NEEDED):
-        return None
-    given = dict(fields)
-    if "ra" not in given and "npp" in given:
+    given = {name: values.values for name, values in fields.items()}
+    if "ra" not in given and "npp" in given and "gpp" in given:
         given["ra"] = given["gpp"] - given["npp"]
-    net = fields.get("nbp", fields["gpp"])
-    used = [name for name in _SIGNS if name in given]
-    if "ra" not in used or any(given[name].shape != net.shape for name in used):
+    used = [name for name in ("nbp", *_NEEDED, "fFire", "fLuc") if name in given]
+    if any(name not in given for name in _NEEDED):
         return None
-    total = np.zeros(net.shape, dtype=np.float32)
-    for name in used:
-        total += _SIGNS[name] * given[name].values
-    return total
+    if len({given[name].shape for name in used}) > 1:
+        return None
+    return nbp_from_components(
+        gpp=given["gpp"],
+        ra=given["ra"],
+        rh=given["rh"],
+        fire=given.get("fFire"),
+        luc=given.get("fLuc"),
+    )
 
 
 def annual_totals(
@@ -150,7 +187,7 @@ def annual_totals(
 def _check_sign(
     entry: Entry,
     net: xr.DataArray,
-    parts: NDArray[np.float32] | None,
+    parts: NDArray[np.float64] | None,
     area: NDArray[np.float64],
     source: str,
 ) -> list[str]:

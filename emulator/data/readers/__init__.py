@@ -15,6 +15,7 @@ import xarray as xr
 from emulator.data.entry import Entry, Years
 from emulator.data.readers import gobm, gridded, tables, trendy
 from emulator.data.readers.fields import checksum, find_files
+from emulator.data.readers.labels import read_regions
 from emulator.data.readers.surface import process_area, read_area, read_fraction
 
 Reader = Callable[[Entry, str, str | None, Path, Years | None], xr.DataArray]
@@ -35,6 +36,7 @@ __all__ = [
     "read",
     "read_area",
     "read_fraction",
+    "read_regions",
 ]
 
 

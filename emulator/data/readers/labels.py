@@ -74,4 +74,4 @@ def read_regions(entry: Entry, target: Grid, data_root: Path) -> RegionSet:
     if merged is None or source is None:
         raise CatalogError(f"Catalog entry '{entry.name}' has no 'layers'.")
     names = {number: name for name, number in numbers.items()}
-    return from_labels(merged, names, source, target)
+    return from_labels(merged, names, source, target, name=entry.name)
