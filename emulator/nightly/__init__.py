@@ -1,0 +1,1 @@
+"""From predictions to the published sink map: assembly, budgets, files."""

@@ -1,0 +1,161 @@
+"""What stands behind a sink map: attributes that travel with it.
+
+A prediction brings its own origin as attributes (`ORIGIN`); this module turns those
+of both domains into what a reader of the map needs: evidence, citation, licence and
+policy of every product, checkpoints, code version, vintage.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+SCHEMA = "sink-map/1"
+"""Name and number of the layout; raised when a reader would have to change."""
+
+ORIGIN = ("evidence", "catalog", "forcing_catalog", "checkpoint", "code_version")
+"""Attributes that a prediction may carry: text, ``catalog`` and ``forcing_catalog``
+as JSON objects ``{entry name: entry}`` of all products behind the run and behind its
+forcing. What is absent is called "not stated" in the map."""
+
+_NOT_STATED = "not stated"
+
+
+def root_attributes(
+    predictions: Mapping[str, xr.Dataset], issued: np.datetime64, code_version: str
+) -> dict[str, str]:
+    """Return the root attributes of a sink map (CF-1.11, ACDD-1.3).
+
+    Args:
+        predictions: The prediction of each domain, with the attributes `ORIGIN`.
+        issued: When the map was made, UTC.
+        code_version: Version of this package.
+    """
+    domains = " and ".join(predictions)
+    stamp = f"{np.datetime_as_string(issued, unit='s')}Z"
+    evidence = _by_domain(predictions, "evidence")
+    products = {d: _products(p) for d, p in predictions.items()}
+    entries = {name: e for found in products.values() for name, e in found.items()}
+    vintage = {
+        domain: {
+            "checkpoint": str(prediction.attrs.get("checkpoint", _NOT_STATED)),
+            "trained with": str(prediction.attrs.get("code_version", _NOT_STATED)),
+            "forcing": sorted(catalog(prediction, "forcing_catalog")),
+            "last month": str(prediction["time"].to_numpy()[-1].astype("M8[M]")),
+        }
+        for domain, prediction in predictions.items()
+    }
+    return {
+        "Conventions": "CF-1.11, ACDD-1.3",
+        "schema": SCHEMA,
+        "title": f"Monthly carbon sink of {domains}, emulated ({evidence})",
+        "summary": (
+            "Monthly carbon uptake as process-based models (teachers) would simulate "
+            "it, predicted by emulators trained on them: each teacher, ensemble mean, "
+            "spread between teachers, regional and global budgets. Positive is uptake "
+            "from the air."
+        ),
+        "keywords": "carbon cycle, carbon sink, nbp, fgco2, emulator",
+        "evidence": evidence,
+        "source": f"sink-emulator {code_version}, trained on process-model output",
+        "code_version": code_version,
+        "project": "sink-emulator",
+        "history": f"{stamp}: assembled by sink-emulator {code_version}",
+        "institution": _NOT_STATED,
+        "date_created": stamp,
+        "vintage": json.dumps({"issued": stamp, **vintage}, sort_keys=True),
+        "products": json.dumps(products, sort_keys=True),
+        "references": _lines(entries, "citation", "doi"),
+        "acknowledgement": _lines(entries, "policy"),
+        "license": (
+            "Each product keeps its own licence; cite all of them. "
+            + _lines(entries, "licence")
+        ),
+        "uncertainty": (
+            "Not in this version: calibrated intervals and joint draws. *_teacher_std "
+            "is the spread between teachers; *_emulator_std is the spread between "
+            "networks, an upper bound for the ensemble mean, not calibrated. Neither "
+            "is the uncertainty of the real sink."
+        ),
+        "comment": (
+            "Fluxes are per m2 of land (nbp) or of sea (fgco2), means over the "
+            "month: multiply by area and by land_fraction or sea_fraction to sum."
+        ),
+    }
+
+
+def coverage_attributes(sink_map: xr.Dataset) -> dict[str, str | float]:
+    """Return ACDD's extent of a map in space and time."""
+    bounds = sink_map["time_bnds"].to_numpy()
+    return {
+        "geospatial_lat_min": float(sink_map["lat_bnds"].min()),
+        "geospatial_lat_max": float(sink_map["lat_bnds"].max()),
+        "geospatial_lon_min": float(sink_map["lon_bnds"].min()),
+        "geospatial_lon_max": float(sink_map["lon_bnds"].max()),
+        "time_coverage_start": str(bounds[0, 0].astype("M8[D]")),
+        "time_coverage_end": str(bounds[-1, 1].astype("M8[D]")),
+        "time_coverage_resolution": "P1M",
+    }
+
+
+def catalog(prediction: xr.Dataset, attribute: str) -> dict[str, dict[str, Any]]:
+    """Return the catalog entries of a prediction, ``{name: entry}``; {} if none."""
+    found: dict[str, dict[str, Any]] = json.loads(prediction.attrs.get(attribute, "{}"))
+    return found
+
+
+def label_years(prediction: xr.Dataset, teacher: str) -> tuple[int, int] | None:
+    """Return first and last year that a teacher simulated; None if not known.
+
+    The entry is the one whose name or label is the teacher's; one without a last
+    year does not say when its files end.
+    """
+    for name, entry in catalog(prediction, "catalog").items():
+        if entry.get("kind") != "teacher" or not entry.get("years"):
+            continue
+        if teacher in (name, entry.get("name"), entry.get("label")):
+            first, last = entry["years"]
+            return (int(first), int(last)) if last is not None else None
+    return None
+
+
+def forcing_names(prediction: xr.Dataset) -> str:
+    """Return the names of the forcing products as one word, joined by ``+``."""
+    names = [
+        name
+        for name, entry in catalog(prediction, "forcing_catalog").items()
+        if entry.get("kind") in ("forcing", "table")
+    ]
+    return "+".join(sorted(names)) or "not_stated"
+
+
+def _products(prediction: xr.Dataset) -> dict[str, dict[str, str]]:
+    """Return what must be said about each product behind a prediction."""
+    entries = catalog(prediction, "catalog") | catalog(prediction, "forcing_catalog")
+    said = ("kind", "evidence", "citation", "doi", "licence", "policy", "known_since")
+    return {
+        name: {key: str(entry[key]) for key in said if entry.get(key)}
+        for name, entry in sorted(entries.items())
+    }
+
+
+def _by_domain(predictions: Mapping[str, xr.Dataset], attribute: str) -> str:
+    """Return an attribute that all domains share, or each domain's own."""
+    found = {
+        d: str(p.attrs.get(attribute, _NOT_STATED)) for d, p in predictions.items()
+    }
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return "; ".join(f"{domain}: {value}" for domain, value in found.items())
+
+
+def _lines(entries: Mapping[str, Mapping[str, str]], *keys: str) -> str:
+    """Return one line per product with what it says under ``keys``."""
+    lines = [
+        f"{name}: {', '.join(entry[key] for key in keys if key in entry)}"
+        for name, entry in entries.items()
+        if any(key in entry for key in keys)
+    ]
+    return "\n".join(lines) or _NOT_STATED

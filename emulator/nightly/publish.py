@@ -1,0 +1,210 @@
+"""Sink maps as files: a Zarr store for xarray and a ``sink.nc`` for everybody else.
+
+Both are written into a folder beside their final place and renamed when they are
+whole, so that a reader never meets half a map and a failure leaves nothing behind.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import xarray as xr
+
+from emulator.carbon.errors import StoreError
+from emulator.nightly.provenance import SCHEMA
+
+_FILL = 9.969209968386869e36
+"""netCDF's default fill value of floats: ncview and CDO of today expect a number."""
+
+_TIME = {"units": "days since 1850-01-01", "calendar": "standard", "dtype": "f8"}
+"""The epoch of CMIP6; days of a month's start are exact in float64."""
+
+_ISSUED = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "i8"}
+
+_LABELS = ("flux", "region", "land_teacher", "ocean_teacher")
+_MONTHS_PER_CHUNK = 12
+
+
+def write(sink_map: xr.Dataset, out: Path, *, overwrite: bool = False) -> Path:
+    """Write a sink map and, beside it, its ``.nc``.
+
+    Args:
+        sink_map: What `emulator.nightly.sinkmap.assemble` returned.
+        out: Path of the Zarr store, ending in ``.zarr``, or of a folder, in which
+            the files are called ``sink.zarr`` and ``sink.nc``.
+        overwrite: Whether a map that stands there may be replaced.
+
+    Returns:
+        The path of the Zarr store.
+
+    Raises:
+        StoreError: If a map stands there already, the folder cannot be written or
+            the disk is full; what stood there before is as it was.
+    """
+    store, netcdf = require_free(out, overwrite=overwrite)
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{store.stem}-", dir=store.parent))
+    except OSError as error:
+        raise _unwritable(store.parent, error) from error
+    try:
+        _write_zarr(sink_map, stage / store.name)
+        _write_netcdf(for_netcdf(sink_map), stage / netcdf.name)
+        _sync(stage)
+        _replace([store, netcdf], stage)
+    except OSError as error:
+        raise _unwritable(store.parent, error) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return store
+
+
+def require_free(out: Path, *, overwrite: bool) -> tuple[Path, Path]:
+    """Return the paths of Zarr store and netCDF file, refusing to replace a map.
+
+    Raises:
+        StoreError: If one of them exists and ``overwrite`` is false.
+    """
+    store = out if out.suffix == ".zarr" else out / "sink.zarr"
+    netcdf = store.with_suffix(".nc")
+    taken = [path for path in (store, netcdf) if path.exists() or path.is_symlink()]
+    if taken and not overwrite:
+        raise StoreError(
+            f"{taken[0]} exists already. Choose another out=PATH, or replace it with "
+            f"overwrite=true."
+        )
+    return store, netcdf
+
+
+def open_sink(path: str | Path) -> xr.Dataset:
+    """Open a sink map lazily.
+
+    A link is resolved once, so that what is read later comes from the same version
+    even if the link has been moved to a newer one meanwhile.
+
+    Args:
+        path: The Zarr store, a link to it, or the folder that holds ``sink.zarr``.
+
+    Raises:
+        StoreError: If there is no sink map of this layout.
+    """
+    store = Path(os.path.realpath(path))
+    if not (store / "zarr.json").exists() and (store / "sink.zarr").exists():
+        store = Path(os.path.realpath(store / "sink.zarr"))
+    if not (store / "zarr.json").exists():
+        raise StoreError(
+            f"There is no sink map at {path}. Give the path of the .zarr store that "
+            f"`sink-emulator predict` printed."
+        )
+    sink_map: xr.Dataset = xr.open_zarr(store)
+    found = sink_map.attrs.get("schema")
+    if found != SCHEMA:
+        raise StoreError(
+            f"{path} has schema {found!r}, but this version reads {SCHEMA!r}. Open it "
+            f"with the version that wrote it, or predict again."
+        )
+    return sink_map
+
+
+def for_netcdf(sink_map: xr.Dataset) -> xr.Dataset:
+    """Return what ``sink.nc`` holds, arranged as CDO and older tools need it.
+
+    Means, spreads, fractions, status and budgets; not the teachers' maps. Time comes
+    first, and names stand in ``<dimension>_name`` instead of a coordinate variable of
+    text, which CF does not know and CDO skips.
+    """
+    maps = [v for v in sink_map.data_vars if f"{v}_mean" in sink_map]
+    # A second variable with units of time makes CDO doubt which one is the axis.
+    small = sink_map.drop_vars([*maps, "issued"])
+    labels = [name for name in _LABELS if name in small.dims]
+    names = {
+        f"{name}_name": (name, small[name].to_numpy(), dict(small[name].attrs))
+        for name in labels
+    }
+    small = small.drop_vars(labels).assign_coords(names)
+    order = [d for d in ("time", "year", *_LABELS, "lat", "lon") if d in small.dims]
+    return small.transpose(*order, ...)
+
+
+def _write_zarr(sink_map: xr.Dataset, path: Path) -> None:
+    encoding = _encoding(sink_map, fill=None)
+    for name, field in sink_map.data_vars.items():
+        sizes = {**field.sizes}
+        for dim in ("land_teacher", "ocean_teacher"):
+            sizes |= {dim: 1} if {dim, "lat"} <= set(sizes) else {}
+        if "lat" in sizes and "time" in sizes:
+            sizes["time"] = min(_MONTHS_PER_CHUNK, sizes["time"])
+        if field.ndim:
+            encoding[str(name)]["chunks"] = tuple(sizes[d] for d in field.dims)
+    with warnings.catch_warnings():
+        # Not in the v3 specification yet, but plain xr.open_zarr warns without.
+        warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
+        sink_map.to_zarr(path, mode="w-", consolidated=True, encoding=encoding)
+
+
+def _write_netcdf(small: xr.Dataset, path: Path) -> None:
+    encoding = _encoding(small, fill=_FILL)
+    for name, field in small.data_vars.items():
+        if {"lat", "time"} <= set(field.dims):
+            encoding[str(name)] |= {"zlib": True, "complevel": 4, "shuffle": True}
+    # Unlimited, so that cdo mergetime and ncrcat can append months.
+    small.to_netcdf(path, engine="netcdf4", encoding=encoding, unlimited_dims=["time"])
+
+
+def _encoding(dataset: xr.Dataset, fill: float | None) -> dict[str, dict[str, object]]:
+    """Return how each variable is stored: times as numbers, fills where NaN may be."""
+    encoding: dict[str, dict[str, object]] = {}
+    for key, field in dataset.variables.items():
+        name, kind = str(key), field.dtype.kind
+        encoding[name] = {}
+        if name in ("time", "time_bnds"):
+            encoding[name] = {**_TIME, "_FillValue": None}
+        elif name == "issued":
+            encoding[name] = {**_ISSUED, "_FillValue": None}
+        elif name in ("lat", "lon", "lat_bnds", "lon_bnds", "area"):
+            encoding[name] = {"_FillValue": None}
+        elif kind == "f" and fill is not None:
+            encoding[name] = {"_FillValue": fill}
+    return encoding
+
+
+def _sync(stage: Path) -> None:
+    """Force what was written to the disk before it gets its name."""
+    for path in [*stage.rglob("*"), stage]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _replace(targets: list[Path], stage: Path) -> None:
+    """Rename the staged files into place; on failure put back what stood there."""
+    undo: list[tuple[Path, Path]] = []
+    try:
+        for target in targets:
+            if target.exists() or target.is_symlink():
+                aside = stage / f"{target.name}.previous"
+                target.rename(aside)
+                undo.append((aside, target))
+            (stage / target.name).rename(target)
+            undo.append((target, stage / target.name))
+    except OSError:
+        for now, before in reversed(undo):
+            now.rename(before)
+        raise
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    if error.errno == errno.ENOSPC:
+        return StoreError(
+            f"The disk of {folder} is full; nothing was left there. Free some space, "
+            f"or choose another out=PATH or a coarser map.grid."
+        )
+    return StoreError(
+        f"The sink map cannot be written to {folder}: {error.strerror or error}. "
+        f"Choose an out=PATH in a folder that you may write."
+    )

@@ -1,0 +1,268 @@
+"""The sink map: what every teacher would simulate, on one grid, with its budgets.
+
+`assemble` joins the predictions of land and ocean, each on its own grid, into one data
+set; `predict` is the whole way from trained runs and forcing to files.
+
+A prediction is a data set of one domain with
+
+* ``<flux>(teacher, time, lat, lon)``, kg m-2 s-1 per m2 of the domain, and optionally
+  ``<flux>_emulator_std`` alike; the flux is ``nbp`` on land, ``fgco2`` at sea; NaN
+  where the emulator has no cell, the same cells for all teachers and months;
+* ``fraction(lat, lon)``, the share of the cell in the domain;
+* optionally ``status(time)`` (codes of `layout.STATUS`) and ``coverage(time)`` of the
+  forcing;
+* the attributes named in `provenance.ORIGIN`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+import emulator
+from emulator.carbon.errors import GridMismatchError, SettingsError, StoreError
+from emulator.carbon.grid import Grid
+from emulator.carbon.regions import latitude_bands
+from emulator.carbon.timeaxis import as_months
+from emulator.carbon.variables import variable
+from emulator.data import regrid
+from emulator.nightly import layout, provenance
+from emulator.nightly.budget import FRACTIONS, SINKS, regional_totals
+
+Array = NDArray[np.float64]
+
+_MAP = ("time", "lat", "lon")
+_LAND_OR_SEA = {"land": "land", "ocean": "sea"}
+
+
+def assemble(
+    land: xr.Dataset | None,
+    ocean: xr.Dataset | None,
+    *,
+    map_grid: str | float | None = None,
+    issued: np.datetime64 | None = None,
+) -> xr.Dataset:
+    """Join the predictions of one or both domains into a sink map.
+
+    Both are regridded conservatively: what the land of a cell takes up on the old
+    grid is what the land below it takes up on the new one. Months are the union of
+    both, NaN where a domain has none.
+
+    Args:
+        land: Prediction of the land (see the module), or None.
+        ocean: Prediction of the ocean, or None.
+        map_grid: "land" or "ocean" for that prediction's own grid, or a step in
+            degrees; None is the grid of the land, or of the ocean if alone.
+        issued: Time of issue, UTC; None is now.
+
+    Returns:
+        The sink map, all variables described in ``docs/sink_map.md``; maps float32,
+        totals float64.
+
+    Raises:
+        ValueError: If there is no prediction at all.
+        SettingsError: If ``map_grid`` is neither a domain that is there nor a step.
+        StoreError: If a prediction lacks a variable, months or teachers.
+        GridMismatchError: If cells are missing in some months or teachers only,
+            since a total would then change without any change of the sink.
+    """
+    given = {"land": land, "ocean": ocean}
+    predictions = {d: _checked(p, d) for d, p in given.items() if p is not None}
+    if not predictions:
+        raise ValueError("There is nothing to assemble: land and ocean are None.")
+    grid = _choose_grid(map_grid, predictions)
+    months = np.unique(
+        np.concatenate([as_months(p["time"].to_numpy()) for p in predictions.values()])
+    )
+    issued = np.datetime64("now", "s") if issued is None else issued
+
+    sink_map = layout.frame(grid, months)
+    for domain, prediction in predictions.items():
+        sink_map = sink_map.merge(_domain_part(domain, prediction, grid, months))
+    sink_map = sink_map.merge(layout.month_flags(predictions, months, issued))
+    sink_map = sink_map.merge(_budgets(sink_map, grid))
+    sink_map.attrs = {
+        **provenance.root_attributes(predictions, issued, emulator.__version__),
+        **provenance.coverage_attributes(sink_map),
+    }
+    return sink_map
+
+
+def _checked(prediction: xr.Dataset, domain: str) -> xr.Dataset:
+    """Return the prediction in map order, after checking that it is whole."""
+    flux = SINKS[domain]
+    if missing := [name for name in (flux, "fraction") if name not in prediction]:
+        raise StoreError(
+            f"The prediction of the {domain} lacks {', '.join(missing)}; it holds "
+            f"{', '.join(map(str, prediction.data_vars))}. Train a run whose data "
+            f"settings list {flux!r} among the fluxes."
+        )
+    teachers, months = prediction.sizes["teacher"], prediction.sizes["time"]
+    if not teachers or not months:
+        raise StoreError(
+            f"The prediction of the {domain} has {teachers} teachers and {months} "
+            f"months. Give forcing that is longer than the emulator's memory."
+        )
+    return prediction.transpose("teacher", *_MAP, ..., missing_dims="ignore")
+
+
+def _choose_grid(
+    map_grid: str | float | None, predictions: Mapping[str, xr.Dataset]
+) -> Grid:
+    if map_grid is None:
+        map_grid = next(iter(predictions))
+    if map_grid in predictions:
+        return _grid(predictions[str(map_grid)])
+    try:
+        step = float(map_grid)
+    except ValueError:
+        raise SettingsError(
+            f"map.grid is {map_grid!r}, but this map has {' and '.join(predictions)}. "
+            f"Choose {' or '.join(predictions)}, or a step in degrees, e.g. 1.0."
+        ) from None
+    return Grid.regular(step)
+
+
+def _grid(prediction: xr.Dataset) -> Grid:
+    return Grid(lat=prediction["lat"].to_numpy(), lon=prediction["lon"].to_numpy())
+
+
+def _domain_part(
+    domain: str, prediction: xr.Dataset, grid: Grid, months: NDArray[np.datetime64]
+) -> xr.Dataset:
+    """Return fluxes, mean, spreads and fraction of one domain on the map grid."""
+    flux, teacher = SINKS[domain], f"{domain}_teacher"
+    slots = layout.month_slots(prediction, months)
+    to_map = _ToMap(prediction, flux, grid)
+    teachers = prediction.sizes["teacher"]
+    values = np.full((teachers, months.size, *grid.shape), np.nan, np.float32)
+    mean, error = np.full((2, *values.shape[1:]), np.nan)
+    mean[slots] = 0.0
+    errors = prediction.get(f"{flux}_emulator_std")
+    if errors is not None and errors.notnull().any():  # a lone network has none
+        error[slots] = 0.0
+    # One teacher at a time: only the published float32 holds all of them at once.
+    for index in range(teachers):
+        field = to_map(prediction[flux][index].to_numpy())
+        values[index, slots] = field
+        mean[slots] += field / teachers
+        if errors is not None:
+            error[slots] += to_map(errors[index].to_numpy()) / teachers
+    deviation = _deviation(values, mean)
+
+    names, flags = layout.simulated(prediction, teacher, months)
+    describe = _Describe(domain)
+    return xr.Dataset(
+        {
+            flux: describe.flux(values, "of each teacher, mean over networks", teacher),
+            f"{flux}_mean": describe.flux(mean, "mean over teachers"),
+            f"{flux}_teacher_std": describe.spread(
+                deviation, "sample standard deviation between teachers"
+            ),
+            f"{flux}_emulator_std": describe.spread(
+                error,
+                "standard deviation between the emulator's networks, mean over "
+                "teachers: an upper bound for the ensemble mean, not calibrated",
+            ),
+            FRACTIONS[domain]: describe.fraction(to_map.fraction),
+            f"{flux}_simulated": flags,
+        },
+        coords={teacher: names},
+    )
+
+
+class _ToMap:
+    """Carry fields of one prediction to the map grid, keeping what they sum to.
+
+    Attributes:
+        fraction: Share of each cell of the map where the emulator has a flux.
+    """
+
+    def __init__(self, prediction: xr.Dataset, flux: str, grid: Grid) -> None:
+        source = _grid(prediction)
+        self._covered = _covered(prediction, flux)
+        self._operator = None
+        self.fraction: Array = self._covered
+        if not source.matches(grid):
+            self._operator = regrid.conservative(source, grid)
+            _, self.fraction = self._operator.apply(self._covered, self._covered)
+
+    def __call__(self, field: NDArray[Any]) -> Array:
+        """Return (time, lat, lon) on the map grid, NaN where the fraction is 0."""
+        inside = np.where(self._covered > 0, field.astype(np.float64), np.nan)
+        if self._operator is None:
+            return inside
+        moved: Array = self._operator.apply(inside, self._covered)[0]
+        return moved
+
+
+def _covered(prediction: xr.Dataset, flux: str) -> Array:
+    """Return the share of each cell that has both the domain and a prediction."""
+    finite = prediction[flux].notnull()
+    always = finite.all(["teacher", "time"]).to_numpy()
+    ever = finite.any(["teacher", "time"]).to_numpy()
+    if (always != ever).any():
+        raise GridMismatchError(
+            f"{int((always != ever).sum())} cells have {flux} in some months or for "
+            f"some teachers only, so that totals would not be comparable. Look for "
+            f"NaN in the forcing, and predict again."
+        )
+    fraction = prediction["fraction"].to_numpy().astype(np.float64)
+    return np.where(always, np.nan_to_num(fraction), 0.0)
+
+
+def _deviation(values: NDArray[np.float32], mean: Array) -> Array:
+    """Return the sample standard deviation between teachers; NaN for one."""
+    if values.shape[0] < 2:
+        return np.full(mean.shape, np.nan)
+    squares = np.zeros(mean.shape)
+    for field in values:
+        squares += (field - mean) ** 2
+    deviation: Array = np.sqrt(squares / (values.shape[0] - 1))
+    return deviation
+
+
+class _Describe:
+    """Turn arrays of a domain into described variables."""
+
+    def __init__(self, domain: str) -> None:
+        self._domain = domain
+        self._variable = variable(SINKS[domain])
+
+    def flux(self, values: NDArray[Any], what: str, teacher: str = "") -> xr.Variable:
+        surface = _LAND_OR_SEA[self._domain]
+        field = self.spread(values, what, teacher)
+        field.attrs["standard_name"] = str(self._variable.standard_name)
+        field.attrs["cell_methods"] = f"area: mean where {surface} time: mean"
+        return field
+
+    def spread(self, values: NDArray[Any], what: str, teacher: str = "") -> xr.Variable:
+        attrs = {
+            "long_name": f"{self._variable.long_name}; {what}",
+            "units": self._variable.units,
+            "cell_measures": "area: area",
+            "grid_mapping": "crs",
+        }
+        dims = (teacher, *_MAP) if teacher else _MAP
+        return xr.Variable(dims, values.astype(np.float32), attrs)
+
+    def fraction(self, values: Array) -> xr.Variable:
+        surface = _LAND_OR_SEA[self._domain]
+        attrs = {
+            "long_name": f"share of the cell that is {surface} with an emulated flux",
+            "standard_name": f"{surface}_area_fraction",
+            "units": "1",
+            "cell_measures": "area: area",
+            "grid_mapping": "crs",
+        }
+        return xr.Variable(("lat", "lon"), values, attrs)
+
+
+def _budgets(sink_map: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """Return the totals of the globe and of the latitude bands."""
+    bands = latitude_bands(grid)
+    weights = np.concatenate([np.ones((1, *grid.shape)), bands.weights])
+    totals = regional_totals(sink_map, weights, ["globe", *bands.regions])
+    return totals[[str(name) for name in totals if str(name).startswith("budget")]]

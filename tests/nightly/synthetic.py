@@ -1,0 +1,86 @@
+"""Predictions of made-up runs on coarse grids, as the tests of the map need them."""
+
+import json
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from emulator.carbon.grid import Grid
+from emulator.carbon.timeaxis import month_range
+
+FLUX = {"land": "nbp", "ocean": "fgco2"}
+TEACHERS = {"land": ("A", "B"), "ocean": ("C", "D")}
+YEARS = {"A": [1990, 2000], "B": [1990, 2001], "C": [1990, 2000], "D": [1990, 2001]}
+EVIDENCE = "testbed"
+
+
+def prediction(
+    domain: str,
+    *,
+    step: float = 30.0,
+    first: str = "2000-01",
+    last: str = "2001-12",
+    teachers: tuple[str, ...] | None = None,
+    values: NDArray[np.float64] | None = None,
+    fraction: NDArray[np.float64] | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Return fluxes of about 1e-8 kg m-2 s-1, random unless given."""
+    rng = np.random.default_rng(seed)
+    grid = Grid.regular(step)
+    months = month_range(first, last)
+    teachers = teachers or TEACHERS[domain]
+    shape = (len(teachers), months.size, *grid.shape)
+    if fraction is None:
+        fraction = rng.uniform(0.0, 1.0, grid.shape)
+        fraction[fraction < 0.3] = 0.0  # some cells lie outside the domain
+    if values is None:
+        values = rng.normal(1e-8, 2e-8, shape)
+    flux = np.where(fraction > 0, np.broadcast_to(values, shape), np.nan)
+    dims = ("teacher", "time", "lat", "lon")
+    return xr.Dataset(
+        {
+            FLUX[domain]: (dims, flux.astype(np.float32)),
+            f"{FLUX[domain]}_emulator_std": (dims, np.abs(flux).astype(np.float32)),
+            "fraction": (("lat", "lon"), fraction),
+        },
+        coords={
+            "teacher": np.array(teachers, dtype=object),
+            "time": months.astype("datetime64[ns]"),
+            "lat": grid.lat,
+            "lon": grid.lon,
+        },
+        attrs=origin(domain, teachers),
+    )
+
+
+def origin(domain: str, teachers: tuple[str, ...]) -> dict[str, str]:
+    """Return the attributes that a prediction brings along."""
+    entries = {
+        name: {
+            "name": name,
+            "kind": "teacher",
+            "years": YEARS[name],
+            "citation": f"Teacher {name} ({domain}), made up",
+            "licence": "CC0",
+            "policy": f"ask the makers of {name}",
+            "doi": f"10.0/{name}",
+        }
+        for name in teachers
+    }
+    weather = {"kind": "forcing", "citation": "Weather, made up", "licence": "CC0"}
+    return {
+        "evidence": EVIDENCE,
+        "catalog": json.dumps(entries),
+        "forcing_catalog": json.dumps({f"{domain}_weather": weather}),
+        "checkpoint": f"hash-of-{domain}",
+        "code_version": "0.0.1",
+    }
+
+
+def domain_total(flux: NDArray[np.floating], fraction: NDArray[np.float64]) -> float:
+    """Return kg s-1 over the whole grid, in float64, of a regular grid's field."""
+    grid = Grid.regular(180 / fraction.shape[0])
+    area = grid.cell_area() * fraction
+    return float(np.nansum(np.where(area > 0, flux, 0.0) * area))
