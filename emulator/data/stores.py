@@ -1,0 +1,224 @@
+"""The only module that creates and opens Zarr stores.
+
+A store appears whole or not at all: it is written beside its place under a hidden
+name, forced to disk, and renamed. Killed half-way, a write leaves a hidden folder
+that the next write of the same store removes.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from emulator.carbon.errors import StoreError
+
+TRAINING_SCHEMA = "training-store/1"
+"""Labels, forcing, what each simulation saw, and static fields."""
+
+FORCING_SCHEMA = "forcing-store/1"
+"""Forcing, CO2 and static fields of calendar months."""
+
+YEARS_IN_SHARD = 10
+"""Years in one file: a 1 degree variable of one teacher makes 31 MB before
+compression, large enough for any file system and small enough to copy."""
+
+_TIME_ENCODING = {
+    # Days from before every forcing data set: no month needs a fraction or a sign.
+    "units": "days since 1700-01-01",
+    "calendar": "standard",
+    "dtype": "int32",
+}
+
+
+def write_store(store: xr.Dataset, path: Path) -> Path:
+    """Write a data set as a Zarr store, whole or not at all.
+
+    Args:
+        store: The data set; maps have (..., lat, lon) as their last dimensions.
+        path: Where the store shall be; its parent is made when missing.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        StoreError: If the store exists already, the place cannot be written, or the
+            disk is full. Nothing is left behind.
+    """
+    with staged(path) as stage, _no_consolidation_warning():
+        store.to_zarr(
+            stage,
+            mode="w",
+            zarr_format=3,
+            consolidated=True,
+            encoding=_encoding(store),
+        )
+    return path
+
+
+def open_store(path: Path | str, schema: str) -> xr.Dataset:
+    """Open a store lazily and check that it is of the kind asked for.
+
+    Args:
+        path: The store.
+        schema: The kind and version wanted, e.g. ``training-store/1``.
+
+    Raises:
+        StoreError: If there is no readable store, or it is of another kind.
+    """
+    if not (Path(path) / "zarr.json").is_file():
+        raise StoreError(
+            f"There is no Zarr store at {path}. Make one with `sink-emulator prepare`, "
+            f"or correct the path."
+        )
+    try:
+        # Without Dask: a task for each month of a map costs fifteen times its reading.
+        store: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(
+            f"{path} is no readable store ({error}). Remove it and run "
+            f"`sink-emulator prepare` again."
+        ) from error
+    found = store.attrs.get("schema")
+    if found != schema:
+        raise StoreError(
+            f"{path} has the schema {found!r}, but {schema!r} is needed here. Prepare "
+            f"it again with this version, or give the other kind of store."
+        )
+    return store
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Give a hidden folder to write into, which becomes ``path`` at the end.
+
+    Args:
+        path: What the folder shall be called once it is complete; must not exist.
+
+    Yields:
+        The folder to write into, on the same file system.
+
+    Raises:
+        StoreError: If ``path`` exists, the place cannot be written, or the disk is
+            full. The hidden folder is removed, as it is after any other error.
+    """
+    if path.exists():
+        raise StoreError(
+            f"{path} exists already and is never overwritten. Use it as it is, or "
+            f"remove it first."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        stage = path.with_name(f".{path.name}.partial-{os.getpid()}")
+        stage.mkdir()
+    except OSError as error:
+        raise _explained(error, path) or error from error
+    try:
+        with _locked(stage):
+            yield stage
+            _force_to_disk(stage)
+            stage.rename(path)
+        _force_to_disk(path.parent, recursive=False)
+    except BaseException as error:
+        shutil.rmtree(stage, ignore_errors=True)
+        explained = _explained(error, path)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def _encoding(store: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Return how each variable lies on disk."""
+    encoding: dict[str, dict[str, Any]] = {}
+    for name, field in store.variables.items():
+        said: dict[str, Any] = {}
+        if np.issubdtype(field.dtype, np.datetime64):
+            said |= _TIME_ENCODING
+        if field.dims[-2:] == ("lat", "lon") and field.ndim > 2:
+            shape = dict(zip(field.dims, field.shape, strict=True))
+            # Readers take one month of the map; one file holds some years of one
+            # variable of one teacher.
+            chunk = dict.fromkeys(field.dims, 1) | {
+                dim: shape[dim] for dim in ("lat", "lon")
+            }
+            shard = dict(chunk)
+            for dim in ("time", "weather_time"):
+                if dim in shape:
+                    shard[dim] = min(12 * YEARS_IN_SHARD, shape[dim])
+            said["chunks"] = tuple(chunk.values())
+            said["shards"] = tuple(shard.values())
+        if np.issubdtype(field.dtype, np.floating):
+            said["_FillValue"] = None if field.ndim < 2 else np.nan
+        encoding[str(name)] = said
+    return encoding
+
+
+@contextmanager
+def _no_consolidation_warning() -> Iterator[None]:
+    """Silence zarr's remark that consolidated metadata are not in the v3 text.
+
+    Plain ``xr.open_zarr`` warns of a store without them, and opens it slowly.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder: the sign that its writer is alive."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed writers of the same store left."""
+    for stage in path.parent.glob(f".{path.name}.partial-*"):
+        try:
+            with _locked(stage):
+                shutil.rmtree(stage)
+        except OSError:
+            continue  # its writer is alive, or it is gone already
+
+
+def _force_to_disk(folder: Path, *, recursive: bool = True) -> None:
+    """Flush files and folders, so that a power cut after the rename loses nothing."""
+    inside = sorted(folder.rglob("*"), reverse=True) if recursive else []
+    for place in [*inside, folder]:
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _explained(error: BaseException, path: Path) -> StoreError | None:
+    """Return what a user can do about a failed write, if anything."""
+    cause: BaseException | None = error
+    while cause is not None:
+        code = cause.errno if isinstance(cause, OSError) else None
+        if code in (errno.ENOSPC, errno.EDQUOT):
+            return StoreError(
+                f"The disk is full: {path} could not be written, and what was written "
+                f"has been removed. Free some space, or choose another place with "
+                f"paths.stores."
+            )
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            return StoreError(
+                f"{path} cannot be written ({os.strerror(code)}). Choose a place that "
+                f"you may write to with paths.stores."
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
