@@ -75,7 +75,8 @@ class Grid:
     @property
     def is_periodic(self) -> bool:
         """Whether the columns go round the Earth."""
-        return bool(abs(self.lon.size * _step(self.lon) - 360) < 360 * TOLERANCE)
+        step = _step(self.lon)
+        return abs(self.lon.size * step - 360) < step / 2
 
     def edges(self) -> tuple[Array, Array]:
         """Return the cell edges in latitude (lat + 1,) and longitude (lon + 1,).

@@ -112,7 +112,8 @@ class RegionSet:
                 f"Region set {self.name!r} has no region {region!r}. Choose one of "
                 f"{', '.join(self.regions)}."
             )
-        return self.weights[self.regions.index(region)]
+        share: Array = self.weights[self.regions.index(region)]
+        return share
 
 
 def globe(grid: Grid) -> RegionSet:
@@ -266,7 +267,9 @@ def polygon(geometry: Mapping[str, Any], grid: Grid) -> Array:
 
 def _shares(shape: Any, grid: Grid) -> Array:
     """Return the share of each cell inside a shape in degrees; shape (lat, lon)."""
-    short = shapely.segmentize(shape, LONGEST_CHORD)
+    # GEOS loses area over denormal coordinates; 1e-9 degree is a tenth of a mm.
+    rounded = shapely.transform(shape, lambda degrees: np.round(degrees, 9))
+    short = shapely.segmentize(rounded, LONGEST_CHORD)
     flat = shapely.make_valid(shapely.transform(short, _equal_area))
     lat_edges, lon_edges = grid.edges()
     rows = _equal_area(np.stack([np.zeros(lat_edges.size), lat_edges], axis=1))[:, 1]

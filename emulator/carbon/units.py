@@ -103,10 +103,10 @@ _PLAIN = {
     **dict.fromkeys(("d", "day", "days"), (SECONDS_PER_DAY, _TIME)),
     **dict.fromkeys(("y", "yr", "a", "year", "years"), (SECONDS_PER_YEAR, _TIME)),
     **dict.fromkeys(("%", "percent"), (1e-2, _NUMBER)),
-    **dict.fromkeys(("-", "fraction"), (1.0, _NUMBER)),
+    **dict.fromkeys(("-", "fraction", "unitless"), (1.0, _NUMBER)),
     **dict.fromkeys(("psu", "PSU", "pss", "permil"), (1e-3, _NUMBER)),
     **dict.fromkeys(("ppm", "ppmv"), (1e-6, _NUMBER)),
-    **dict.fromkeys(("K", "kelvin", "Kelvin"), (1.0, _Dimension(0, 0, 0, 1))),
+    **dict.fromkeys(("K", "degK", "kelvin", "Kelvin"), (1.0, _Dimension(0, 0, 0, 1))),
     "mole": (MOLAR_MASS_CARBON, _MASS),
     "moles": (MOLAR_MASS_CARBON, _MASS),
     "meter": (1.0, _LENGTH),
@@ -122,12 +122,13 @@ _PREFIXES = dict(
     )
 )
 
-_CELSIUS = {"c", "degc", "celsius", "degreec", "degreesc", "degreecelsius"} | {
-    "degcelsius",
-    "degreescelsius",
+_CELSIUS = {"c", "celsius"} | {
+    degree + scale
+    for degree in ("deg", "degree", "degrees")
+    for scale in ("c", "celsius")
 }
 _MONTHS = {"mon", "mons", "month", "months"}
-_NUMBER_TOKEN = re.compile(r"[+]?\d+(\.\d*)?([eE][+-]?\d+)?")
+_NUMBER_TOKEN = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?")
 _SYMBOL_TOKEN = re.compile(r"([A-Za-z%]+?)(CO2)?([+-]?\d+(?:\.\d+)?)?")
 
 
@@ -152,7 +153,7 @@ def convert(values: NDArray[Any], found: str, wanted: str) -> NDArray[Any]:
         return values
     floating = np.issubdtype(values.dtype, np.floating)
     kind = values.dtype if floating else np.dtype(np.float64)
-    # The intermediate is float64: fluxes of 1e-9 times 1e15 round badly in float32.
+    # In float64 first, so that float32 values are rounded once.
     converted: NDArray[Any] = (values * np.float64(scale) + offset).astype(kind)
     return converted
 
@@ -173,13 +174,13 @@ def conversion(found: str, wanted: str) -> tuple[float, float]:
     scale = source.scale / target.scale
     offset = (source.offset - target.offset) / target.scale
     if source.dimension == target.dimension:
-        # 12 digits: 1e-3 / 1e-3 and the like must be the identity.
-        return float(f"{scale:.12g}"), float(f"{offset:.12g}")
+        # 1e-6 of a mol per mol and ppm differ in the last digit, not in meaning.
+        return (1.0 if abs(scale - 1) < 1e-12 else scale), offset
     depth_to_mass = _Dimension(mass=1, length=-3)
     if source.dimension.times(depth_to_mass, 1) == target.dimension:
-        return float(f"{scale * WATER_DENSITY:.12g}"), 0.0
+        return scale * WATER_DENSITY, 0.0
     if target.dimension.times(depth_to_mass, 1) == source.dimension:
-        return float(f"{scale / WATER_DENSITY:.12g}"), 0.0
+        return scale / WATER_DENSITY, 0.0
     raise UnitsError(
         f"Unit {found!r} cannot become {wanted!r}: the two are of different kinds. "
         f"If the file lies about its unit, declare the true one as 'units' of the "
@@ -190,9 +191,10 @@ def conversion(found: str, wanted: str) -> tuple[float, float]:
 @lru_cache(maxsize=256)
 def _parse(text: str) -> _Unit:
     """Read a unit, however it is spelt."""
-    squeezed = re.sub(r"[\s_°.]|deg(?=rees? ?_?c)", "", text.lower())
-    if squeezed in _CELSIUS or "°c" in text.lower():
+    if re.sub(r"[\s_.°]", "", text.lower()) in _CELSIUS:
         return _Unit(1.0, FREEZING_POINT, _Dimension(temperature=1))
+    if re.fullmatch(r"\(?0 ?- ?1\)?", text.strip()):  # ERA5's sea-ice cover
+        return _Unit(1.0, 0.0, _NUMBER)
     scale, dimension = 1.0, _NUMBER
     tokens = _tokens(text)
     if not tokens:
@@ -213,9 +215,13 @@ def _parse(text: str) -> _Unit:
 def _tokens(text: str) -> list[tuple[str, int]]:
     """Split a unit into symbols, each with 1 above and -1 below the slash."""
     plain = text.translate(str.maketrans("⁻⁰¹²³⁴\u2212µμ·", "-01234-uu*"))
-    plain = re.sub(r"[${}()\\]", "", plain).replace("**", "^").replace("^", "")
+    # What brackets hold stays together: kg/(m2 s), kg(C).
+    plain = re.sub(r"\(([^)]*)\)", lambda held: held[1].replace(" ", "*"), plain)
+    plain = re.sub(r"[${}()\\^]|\*\*", "", plain).replace("micro", "u")
+    plain = re.sub(r"(?<![\d.])10(?=[+-]\d)", "1e", plain)
+    plain = re.sub(r"(?<=[A-Za-z])[ _]+CO2", "CO2", plain)
     # A dot between symbols multiplies; one inside a number is a decimal point.
-    plain = re.sub(r"(?<=[A-Za-z0-9])\.(?=[A-Za-z])", "*", plain)
+    plain = re.sub(r"(?<=[A-Za-z0-9])\.(?=[A-Za-z])(?![eE][+-]?\d)", "*", plain)
     tokens: list[tuple[str, int]] = []
     for index, part in enumerate(plain.split("/")):
         # "kg m-2/s m" is nobody's spelling, but "KgC/m2.s" means per second: what
