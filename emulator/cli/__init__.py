@@ -1,0 +1,138 @@
+"""The command line: ``sink-emulator COMMAND [overrides]``.
+
+This module reads the command line and reports errors. It imports nothing heavy, so
+that ``--help`` is immediate; a command's modules are imported when it runs.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from emulator.carbon.errors import UserError
+from emulator.cli.descriptions import COMMANDS, PROGRAM, details
+
+CATALOG_ACTIONS = ("list", "show", "check")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The command line without the program; by default the process's.
+
+    Returns:
+        0 on success, 1 on a user's error, 2 on bad usage, 130 when interrupted.
+    """
+    try:
+        asked = _parse(sys.argv[1:] if arguments is None else list(arguments))
+    except SystemExit as stop:  # argparse leaves like this: --help, --version, misuse
+        return int(stop.code or 0)
+    _set_up(asked)
+    from emulator.cli import commands  # here, because it takes part of a second
+
+    try:
+        commands.run(asked)
+        sys.stdout.flush()
+    except UserError as error:
+        if asked.debug:
+            traceback.print_exc()
+        sys.stderr.write(f"{PROGRAM} {asked.command}: {error}\n")
+        return 1
+    except BrokenPipeError:  # the reader has left: `sink-emulator catalog list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command goes on where it can\n")
+        return 130
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Emulate the carbon fluxes of land and ocean process models.",
+        epilog=f"'{PROGRAM} COMMAND --help' says what a command reads and writes.",
+        allow_abbrev=False,
+    )
+    number = version(PROGRAM)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {number}")
+    every = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        one = every.add_parser(
+            name,
+            help=command.summary,
+            usage=f"{PROGRAM} {name} {command.usage}",
+            description=command.text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if {"-h", "--help"} & set(arguments):
+            one.epilog = details(name)
+        _add_options(one, name)
+    asked, rest = parser.parse_known_args(arguments)
+    flags = [text for text in rest if text.startswith("-")]
+    if flags:
+        every.choices[asked.command].error(f"unknown option {' '.join(flags)}")
+    # argparse stops collecting overrides at the first option between them.
+    asked.overrides += rest
+    if asked.command == "catalog":
+        _split_catalog(asked, every.choices["catalog"])
+    return asked
+
+
+def _add_options(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument(
+        "--catalog-dir",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a folder of your own catalog entries, before those of the package",
+    )
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a folder with your own data/, experiment/, ... configs",
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="show where an error comes from"
+    )
+    if name == "train":
+        parser.add_argument(
+            "-m", "--multirun", action="store_true", help="sweep comma lists"
+        )
+
+
+def _split_catalog(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Take ``list``, ``show NAME`` or ``check NAME`` off the overrides."""
+    words = [text for text in asked.overrides if "=" not in text]
+    asked.overrides = [text for text in asked.overrides if "=" in text]
+    if not words or words[0] not in CATALOG_ACTIONS:
+        parser.error(f"say one of {', '.join(CATALOG_ACTIONS)}")
+    asked.action, *asked.names = words
+    if len(asked.names) != (0 if asked.action == "list" else 1):
+        parser.error("'list' takes no name, 'show' and 'check' take one")
+
+
+def _set_up(asked: argparse.Namespace) -> None:
+    """Prepare the process: log level, and the user's catalog for every module."""
+    logging.basicConfig(
+        level=logging.DEBUG if asked.debug else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    if asked.catalog_dir:
+        folders = [str(folder.resolve()) for folder in asked.catalog_dir]
+        known = os.environ.get("SINK_CATALOG")
+        # An environment variable also reaches the processes of a sweep.
+        os.environ["SINK_CATALOG"] = os.pathsep.join(
+            folders + ([known] if known else [])
+        )

@@ -1,0 +1,195 @@
+"""From files and overrides to checked settings: the only module that runs Hydra.
+
+``conf/COMMAND.yaml`` and the overrides become one settings dataclass of
+``emulator.config``; nothing behind this door sees a ``DictConfig``.
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from emulator import config
+from emulator.carbon.errors import SettingsError
+
+Run = Callable[[Any], object]
+"""What a command does with its settings."""
+
+
+def settings_of(
+    command: str, overrides: Sequence[str], config_dirs: Sequence[Path] = ()
+) -> Any:
+    """Return the checked settings of ``command``.
+
+    Args:
+        command: Name of a file in ``conf/``, without ``.yaml``.
+        overrides: Hydra overrides, e.g. ``["model=unet", "seed=3"]``.
+        config_dirs: A user's own folders with groups such as ``data/``.
+
+    Returns:
+        The dataclass that ``emulator.config`` registers for the command.
+
+    Raises:
+        SettingsError: If a key is unknown or missing, or a value does not fit.
+    """
+    everything = [*overrides, *_searchpath(config_dirs)]
+    config.register(command)
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
+        return _compose(command, everything)
+
+
+def sweep(
+    command: str,
+    overrides: Sequence[str],
+    run: Run,
+    config_dirs: Sequence[Path] = (),
+) -> list[Any]:
+    """Run ``command`` once for every combination of the swept overrides.
+
+    All combinations are composed and checked before the first one runs.
+
+    Args:
+        command: Name of a file in ``conf/``, without ``.yaml``.
+        overrides: Hydra overrides; ``seed=1,2`` sweeps.
+        run: What to do with each settings; a function of a module, since a
+            launcher takes it to other processes.
+        config_dirs: A user's own folders with groups such as ``data/``.
+
+    Returns:
+        What ``run`` returned, in the order of the combinations.
+
+    Raises:
+        SettingsError: If any combination does not fit.
+    """
+    everything = [*overrides, *_searchpath(config_dirs)]
+    config.register(command)
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None  # noqa: S101 -- the line above made it
+        for combination in _combinations(command, everything):
+            _compose(command, combination)
+        batches = hydra.multirun(
+            config_name=command,
+            task_function=_Job(run),
+            overrides=everything,
+            with_log_configuration=False,
+        )
+    return [job.return_value for batch in batches for job in batch]
+
+
+@dataclass
+class _Job:
+    """One run of a sweep, in whichever process the launcher starts it."""
+
+    run: Run
+
+    def __call__(self, composed: DictConfig) -> object:
+        return self.run(_to_settings(composed))
+
+
+def _searchpath(config_dirs: Sequence[Path]) -> list[str]:
+    for folder in config_dirs:
+        if not folder.is_dir():
+            raise SettingsError(
+                f"There is no folder '{folder}' for --config-dir. Create it with "
+                f"the groups that you add to, e.g. '{folder}/data/mine.yaml'."
+            )
+    if not config_dirs:
+        return []
+    urls = ",".join(f"'file://{folder.resolve()}'" for folder in config_dirs)
+    return [f"hydra.searchpath=[{urls}]"]
+
+
+def _combinations(command: str, overrides: Sequence[str]) -> list[list[str]]:
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        return BasicSweeper.split_arguments(parsed, None)[0]
+    except HydraException as error:
+        raise SettingsError(_explain(command, error)) from error
+
+
+def _compose(command: str, overrides: Sequence[str]) -> Any:
+    try:
+        return _to_settings(compose(command, overrides=list(overrides)))
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise SettingsError(_explain(command, error)) from error
+    except ValueError as error:  # of a settings' own __post_init__
+        raise SettingsError(str(error)) from error
+
+
+def _to_settings(composed: DictConfig) -> Any:
+    """Turn Hydra's dictionary into checked dataclasses, once and for all."""
+    settings = OmegaConf.to_object(composed)
+    _require_no_extra_keys(settings, "")
+    return settings
+
+
+def _require_no_extra_keys(settings: Any, prefix: str) -> None:
+    """Refuse what ``+key=value`` added to a dataclass that has no such field."""
+    known = {field.name for field in fields(settings)}
+    for name, value in vars(settings).items():
+        if name not in known and not name.startswith("_"):
+            raise SettingsError(
+                f"'{prefix}{name}' is no setting; '+' adds a group such as "
+                f"+experiment=NAME, not a key. Known here: {sorted(known)}."
+            )
+        if is_dataclass(value):
+            _require_no_extra_keys(value, f"{prefix}{name}.")
+
+
+def _explain(command: str, error: Exception) -> str:
+    """Return one message for a person: what, and how to mend it."""
+    hint = f"`sink-emulator {command} --help` lists the settings."
+    if isinstance(error, OverrideParseException):
+        reason = str(error).splitlines()[0]
+        return f"Cannot read the override '{error.override}': {reason}. {hint}"
+    if isinstance(error, MissingConfigException):
+        wanted = str(error.missing_cfg_file)
+        group, _, name = wanted.rpartition("/")
+        options = config.options(group)
+        return f"There is no {group} '{name}'. There are {options}. {hint}"
+    cause = error.__cause__ if isinstance(error, HydraException) else error
+    key = str(getattr(cause, "full_key", None) or "")
+    reason = str(cause or error).splitlines()[0]
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and key:
+        close = difflib.get_close_matches(key, _known_keys(command), n=3)
+        guess = f" Did you mean {' or '.join(close)}?" if close else ""
+        return f"'{key}' is no setting of `{command}`.{guess} {hint}"
+    if isinstance(cause, MissingMandatoryValue):
+        return f"`{command}` needs {key}=... . {hint}"
+    if key:
+        return f"Setting '{key}': {reason} {hint}"
+    return f"{str(error).splitlines()[0]} {reason} {hint}"
+
+
+def _known_keys(command: str) -> list[str]:
+    """Return the dotted keys of the command's settings as the files leave them."""
+    composed = compose(command)
+    keys: list[str] = []
+
+    def collect(node: DictConfig, prefix: str) -> None:
+        for name in node:
+            keys.append(f"{prefix}{name}")
+            child = node._get_node(name)
+            if isinstance(child, DictConfig) and not child._is_none():
+                collect(child, f"{prefix}{name}.")
+
+    collect(composed, "")
+    return keys

@@ -1,0 +1,100 @@
+"""What ``--help`` says: one description a command."""
+
+from dataclasses import dataclass
+
+from emulator.cli.files import options, settings_text
+
+PROGRAM = "sink-emulator"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the help says about a command.
+
+    Attributes:
+        summary: One line in the list of commands.
+        text: The rest: what it reads and writes.
+        examples: Lines that work as they stand, or nearly.
+        groups: Groups of ``conf/`` that it chooses from.
+        usage: What follows the command's name.
+    """
+
+    summary: str
+    text: str
+    examples: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    usage: str = "[options] [KEY=VALUE ...]"
+
+
+COMMANDS = {
+    "demo": Command(
+        summary="the whole path on a simulated Earth, in minutes",
+        text="Simulates a small Earth with ten process models, prepares it, trains\n"
+        "a network for the land and one for the ocean, evaluates both and writes a\n"
+        "sink map. Needs no data and no internet.",
+        examples=("demo", "demo grid_step=10 first=1980"),
+    ),
+    "catalog": Command(
+        summary="what can be used: list, show NAME, check NAME",
+        text="'list' names every product, 'show NAME' prints its entry, 'check NAME'\n"
+        "reads its files and says whether they are complete and sane.",
+        examples=("catalog list", "catalog show lpjwsl", "catalog check lpjwsl"),
+        usage="[options] list | show NAME | check NAME [paths.data=FOLDER]",
+    ),
+    "prepare": Command(
+        summary="files of teachers and forcing in, one training store out",
+        text="Reads the catalog entries that a data config names, brings them to one\n"
+        "grid and writes stores/NAME-<hash>.zarr. A store that is there already stays\n"
+        "as it is. 'forcing=NAME' does the same without teachers.",
+        examples=("prepare data=testbed_land", "prepare forcing=testbed_land"),
+        groups=("data",),
+    ),
+    "train": Command(
+        summary="fit an emulator; -m sweeps",
+        text="Trains on the store of data=NAME, which is prepared first where it is\n"
+        "missing, and writes runs/<id>/. The same settings resume an unfinished run\n"
+        "and find a finished one done. With -m every comma list is swept, one run\n"
+        "after the other or hydra.launcher.n_jobs=N at once.",
+        examples=(
+            "train data=testbed_land model=recurrent",
+            "train experiment=lpjwsl paths.data=/where/the/files/are",
+            "train -m data=testbed_land model=pointwise,recurrent seed=0,1",
+        ),
+        groups=("data", "model", "learning", "machine", "logger", "experiment"),
+    ),
+    "evaluate": Command(
+        summary="score a run on held-out years, baselines beside it",
+        text="Writes scorecard.json, scorecard.md and figures into the run's folder.",
+        examples=("evaluate run=runs/NAME-0123abcd",),
+    ),
+    "compare": Command(
+        summary="a table over runs, with bootstrap intervals",
+        text="Reads the scorecards of the runs and writes comparison.csv,\n"
+        "comparison.md and comparison.png.",
+        examples=("compare runs=[runs/a-0123abcd,runs/b-4567cdef]",),
+    ),
+    "predict": Command(
+        summary="run emulators on forcing and write a sink map",
+        text="Takes a land run, an ocean run or both; writes a Zarr sink map and\n"
+        "sink.nc beside it.",
+        examples=(
+            "predict land=runs/NAME-0123abcd forcing=testbed_land out=maps/sink.zarr",
+        ),
+    ),
+}
+
+
+def details(name: str) -> str:
+    """Return the examples, the choices and the settings of a command."""
+    command = COMMANDS[name]
+    lines = ["examples:"]
+    lines += [f"  {PROGRAM} {example}" for example in command.examples]
+    if command.groups:
+        lines += ["", "choices (GROUP=NAME):"]
+    for group in command.groups:
+        lines.append(f"  {group:11s}{', '.join(options(group)) or '-'}")
+    settings = settings_text(name)
+    if settings:
+        lines += ["", "settings and their defaults (KEY=VALUE changes one):"]
+        lines += [f"  {line}" for line in settings.splitlines()]
+    return "\n".join(lines)
