@@ -100,6 +100,16 @@ def coverage_attributes(sink_map: xr.Dataset) -> dict[str, str | float]:
     }
 
 
+def content_type(variable: str) -> str:
+    """Return the ACDD ``coverage_content_type`` of a variable of the map."""
+    if variable in ("area", "crs") or variable.endswith(("_bnds", "_fraction")):
+        return "auxiliaryInformation"
+    flags = ("status", "coverage", "forcing_source", "issued", "revision")
+    if variable in flags or variable.endswith(("_simulated", "_std")):
+        return "qualityInformation"
+    return "modelResult"
+
+
 def catalog(prediction: xr.Dataset, attribute: str) -> dict[str, dict[str, Any]]:
     """Return the catalog entries of a prediction, ``{name: entry}``; {} if none."""
     found: dict[str, dict[str, Any]] = json.loads(prediction.attrs.get(attribute, "{}"))

@@ -83,6 +83,8 @@ def assemble(
         sink_map = sink_map.merge(_domain_part(domain, prediction, grid, months))
     sink_map = sink_map.merge(layout.month_flags(predictions, months, issued))
     sink_map = sink_map.merge(_budgets(sink_map, grid))
+    for name, field in sink_map.data_vars.items():
+        field.attrs["coverage_content_type"] = provenance.content_type(str(name))
     sink_map.attrs = {
         **provenance.root_attributes(predictions, issued, emulator.__version__),
         **provenance.coverage_attributes(sink_map),

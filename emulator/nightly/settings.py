@@ -1,0 +1,53 @@
+"""Settings of `predict`; light to import, since the command line reads them first."""
+
+from dataclasses import dataclass, field
+
+from emulator.carbon.errors import SettingsError
+
+
+@dataclass
+class MapSettings:
+    """The grid of a sink map.
+
+    Attributes:
+        grid: "land" or "ocean" for the grid of that run, or a step in degrees;
+            empty for the grid of the land run, or of the ocean run if alone.
+    """
+
+    grid: str = ""
+
+
+@dataclass
+class PredictSettings:
+    """Which runs are asked, about which forcing, and where the map goes.
+
+    Attributes:
+        land: The land run, a path or the name of a folder below the runs; None for
+            a map of the ocean alone.
+        ocean: The ocean run, alike.
+        forcing: The forcing, a path of a store or a name given to ``prepare``. A name
+            is looked up for each domain, as NAME and as NAME_<domain>. Empty for the
+            training store of each run.
+        land_forcing: Forcing of the land, where it is not ``forcing``.
+        ocean_forcing: Forcing of the ocean, where it is not ``forcing``.
+        map: The grid of the map.
+        out: Path of the map: a folder, or a store ending in ``.zarr``.
+        overwrite: Whether a map that stands there may be replaced.
+    """
+
+    land: str | None = None
+    ocean: str | None = None
+    forcing: str = ""
+    land_forcing: str = ""
+    ocean_forcing: str = ""
+    map: MapSettings = field(default_factory=MapSettings)
+    out: str = "maps/sink.zarr"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that there is something to predict."""
+        if not self.land and not self.ocean:
+            raise SettingsError(
+                "predict needs a run: give land=RUN, ocean=RUN or both, with the path "
+                "that `sink-emulator train` printed."
+            )
