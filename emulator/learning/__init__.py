@@ -1,0 +1,1 @@
+"""Fitting networks to teachers, and using what was fitted."""

@@ -1,0 +1,144 @@
+"""What training makes small: errors of cells, and of annual totals.
+
+All errors are standardised; missing labels have zero weight.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from emulator.carbon.regions import latitude_bands
+from emulator.carbon.timeaxis import seconds_per_month
+from emulator.carbon.units import KG_PER_PETAGRAM
+from emulator.data.windows import Cube
+from emulator.learning.batch import Batch
+from emulator.learning.normalise import Normaliser
+
+
+def cell_weights(area: Tensor, normaliser: Normaliser, sd_power: float) -> Tensor:
+    """Return the weight of a squared standardised error.
+
+    With power 0 every square metre counts alike, however little its flux varies; with
+    power 2 every kilogram does, which is what a pooled R2 scores. Fluxes and teachers
+    get the same total weight.
+
+    Args:
+        area: Area of the cells, m2; (cell,).
+        normaliser: Scales; its ``spread`` is what is raised to the power.
+        sd_power: The power.
+
+    Returns:
+        Mean 1 over labelled cells; (teacher, flux, cell).
+    """
+    relative = normaliser.scale.double() / normaliser.spread.double()
+    spread = normaliser.spread.double()
+    there = normaliser.labelled.double()
+    # Logarithms: a flux of 1e-9 to the power of 2 leaves float32's comfort.
+    weight = area * relative.square() * (sd_power * spread.log()).exp() * there
+    mean = weight.sum(dim=-1, keepdim=True) / there.sum(dim=-1, keepdim=True).clamp_min(
+        1
+    )
+    return torch.where(mean > 0, weight / mean, 0.0).float()
+
+
+def cell_loss(answer: Tensor, batch: Batch) -> Tensor:
+    """Return the weighted mean squared error of standardised fluxes; ()."""
+    squared = batch.weight * (answer - batch.target).square()
+    return squared.sum() / batch.weight.sum().clamp_min(1e-12)
+
+
+class AnnualLoss:
+    """Squared error of annual totals of the globe and of latitude bands.
+
+    Args:
+        cube: Area, months and labels, on the CPU.
+        normaliser: References and scales, on the CPU.
+        chosen: Training months, which set the unit of the errors; (simulation, time).
+    """
+
+    def __init__(
+        self, cube: Cube, normaliser: Normaliser, chosen: NDArray[np.bool_]
+    ) -> None:
+        """Measure how much the totals vary from year to year."""
+        bands = latitude_bands(cube.grid).weights[:-1].reshape(3, -1)
+        shares = np.concatenate([np.ones((1, bands.shape[1])), bands])
+        # 1 kg m-2 s-1 over one second in PgC: sums stay near 1, far from rounding.
+        self.area = (
+            torch.from_numpy(shares)[:, cube.cells] * cube.area / KG_PER_PETAGRAM
+        )
+        self.seconds = torch.from_numpy(seconds_per_month(cube.months))
+        self.scale = normaliser.scale
+        self.spread = self._spread(cube, normaliser, chosen)
+
+    def to(self, device: torch.device | str) -> "AnnualLoss":
+        """Move the tensors to ``device`` and return the loss."""
+        for name, value in vars(self).items():
+            setattr(self, name, value.to(device))
+        return self
+
+    def __call__(self, answer: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss of the globe and the mean one of the bands.
+
+        Each is the squared error of annual totals in units of their own variance,
+        over years whose twelve months are all in the batch.
+        """
+        there = batch.weight > 0
+        wrong = (answer - batch.target) * there * self.scale[batch.teacher][:, None]
+        totals = self.annual_totals(wrong.double(), batch.month)
+        complete = whole_years(there.any(dim=-1)).all(dim=2)
+        spread = self.spread[batch.teacher].transpose(1, 2)[:, None]
+        squared = (totals / spread).square() * complete[:, :, None]
+        squared = squared.sum(dim=(0, 1, 3)) / complete.sum().clamp_min(1)
+        return squared[0].float(), squared[1:].mean().float()
+
+    def annual_totals(self, flux: Tensor, month: Tensor) -> Tensor:
+        """Return totals of whole years.
+
+        Args:
+            flux: kg m-2 s-1 of all cells, no NaN; (sample, 12 * year, flux, cell).
+            month: Places of the months on the time axis; (sample, 12 * year).
+
+        Returns:
+            PgC yr-1 of globe, north, tropics, south; (sample, year, region, flux).
+        """
+        rates = torch.einsum("smfc,rc->smrf", flux, self.area)
+        monthly = rates * self.seconds[month][:, :, None, None]
+        return whole_years(monthly).sum(dim=2)
+
+    def _spread(
+        self, cube: Cube, normaliser: Normaliser, chosen: NDArray[np.bool_]
+    ) -> Tensor:
+        """Return the deviation of annual totals, PgC yr-1; (teacher, flux, region)."""
+        shape = (len(cube.teachers), len(cube.fluxes), len(self.area))
+        squares, count = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape)
+        month = torch.from_numpy(cube.months.astype(np.int64) % 12)
+        for simulation, rows in enumerate(chosen):
+            at = _complete(rows, month.numpy())
+            if not at.numel():
+                continue
+            for teacher in range(shape[0]):
+                who = torch.tensor([teacher])
+                expected = normaliser.expected(
+                    who, month[at][None], cube.co2[simulation, at][None], None
+                )[0]
+                left = (cube.labels[simulation, teacher, at] - expected).nan_to_num(0.0)
+                totals = self.annual_totals(left.double()[None], at[None])[0]
+                deviation = totals - totals.mean(dim=0)
+                squares[teacher] += deviation.square().sum(dim=0).T
+                count[teacher] += len(totals)
+        spread = (squares / count.clamp_min(1)).sqrt()
+        # A band without cells has no variance and no error either: any unit does.
+        return torch.where(spread > 0, spread, 1.0)
+
+
+def whole_years(values: Tensor) -> Tensor:
+    """Fold (sample, 12 * year, ...) to (sample, year, 12, ...)."""
+    return values.reshape(len(values), -1, 12, *values.shape[2:])
+
+
+def _complete(rows: NDArray[np.bool_], month: NDArray[np.int64]) -> Tensor:
+    """Return places of all months of those calendar years that are chosen whole."""
+    year = np.cumsum(month == 0)
+    whole = np.bincount(year, rows)[year] == 12
+    return torch.from_numpy(np.flatnonzero(whole & rows))

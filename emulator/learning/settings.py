@@ -1,0 +1,380 @@
+"""Everything that a training run is told."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from emulator.carbon.errors import SettingsError
+from emulator.carbon.timeaxis import YearSplit
+from emulator.data.prepare import DataSettings
+from emulator.models import ModelSettings, model_from_dict, model_to_dict
+from emulator.models.base import require, require_choice
+
+SETTINGS_FILE = "settings.yaml"
+ACCELERATORS = ("cpu", "gpu")
+PRECISIONS = ("32", "bf16")
+LOGGERS = ("csv", "wandb")
+
+
+@dataclass
+class LearningSettings:
+    """How a network is fitted.
+
+    Attributes:
+        steps: Optimiser steps at most.
+        samples_per_batch: Windows (simulation, teacher, months) of a step.
+        cells_per_batch: Cells of each window; 0 = all (needed by maps and by the
+            annual terms).
+        months_per_sample: Months answered in a window; also the blocks of inference.
+        aligned: Whether training windows start where the blocks of inference do (12
+            months: in January), or in any month.
+        simulations: Simulations to learn from; empty = all of the store.
+        label_fraction: Share of training windows that keep their labels, drawn by
+            the seed; below 1 only for studies of how much data are needed.
+        peak_rate: Learning rate after warm-up.
+        weight_decay: Of AdamW.
+        warmup_steps: Steps of linear rise of the rate; a cosine to zero follows.
+        gradient_clip: Largest norm of the gradient; 0 = no limit.
+        ema_decay: Of the running mean of the weights, which is what is validated and
+            kept; 0 = the weights themselves.
+        validate_every: Steps between two validations.
+        patience: Validations without improvement after which training stops.
+        selection_annual: Weight of the error of global annual totals in the score
+            that chooses the weights; the error of cells has weight 1.
+        save_every: Steps between two states to resume from.
+        members: Networks of the ensemble, with seeds seed, seed + 1, ...
+        refit: Whether to train again on train and validation years, for as many
+            steps as validation chose.
+        sd_power: Power of a cell's spread in its loss weight: 0 = every square metre
+            alike, 2 = every kilogram.
+        annual_weight: Weight of the error of the globe's annual totals in the loss.
+        regional_weight: The same for latitude bands.
+    """
+
+    steps: int = 2500
+    samples_per_batch: int = 4
+    cells_per_batch: int = 256
+    months_per_sample: int = 12
+    aligned: bool = True
+    simulations: list[str] = field(default_factory=list)
+    label_fraction: float = 1.0
+    peak_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    warmup_steps: int = 100
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.995
+    validate_every: int = 100
+    patience: int = 10
+    selection_annual: float = 0.0
+    save_every: int = 100
+    members: int = 1
+    refit: bool = False
+    sd_power: float = 1.0
+    annual_weight: float = 0.0
+    regional_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values; ``SettingsError`` names the first bad one."""
+        counts = (
+            "steps",
+            "samples_per_batch",
+            "months_per_sample",
+            "validate_every",
+            "patience",
+            "save_every",
+            "members",
+        )
+        for name in counts:
+            value = getattr(self, name)
+            require(value >= 1, f"learning.{name}", value, "at least 1")
+        limits = (
+            "cells_per_batch",
+            "weight_decay",
+            "warmup_steps",
+            "gradient_clip",
+            "selection_annual",
+            "annual_weight",
+            "regional_weight",
+        )
+        for name in limits:
+            value = getattr(self, name)
+            require(value >= 0, f"learning.{name}", value, "0 or more")
+        require(self.peak_rate > 0, "learning.peak_rate", self.peak_rate, "positive")
+        require(
+            0 <= self.ema_decay < 1, "learning.ema_decay", self.ema_decay, "in [0, 1)"
+        )
+        require(
+            0 < self.label_fraction <= 1,
+            "learning.label_fraction",
+            self.label_fraction,
+            "in (0, 1]",
+        )
+        if self.has_annual_terms and (
+            self.cells_per_batch or self.months_per_sample % 12 or not self.aligned
+        ):
+            raise SettingsError(
+                f"Annual totals in the loss need whole years of all cells, but "
+                f"learning.cells_per_batch is {self.cells_per_batch}, "
+                f"months_per_sample {self.months_per_sample} and aligned "
+                f"{self.aligned}. Set them to 0, 12 and true, or annual_weight and "
+                f"regional_weight to 0."
+            )
+
+    @property
+    def has_annual_terms(self) -> bool:
+        """Whether the loss contains annual totals."""
+        return self.annual_weight > 0 or self.regional_weight > 0
+
+
+@dataclass
+class SplitSettings:
+    """Which years, and which places, are for what.
+
+    Attributes:
+        train: First and last year; may contain the other two, which then drop out
+            together with a gap as long as the memory.
+        validation: First and last year, for early stopping and every choice.
+        test: First and last year, which training never touches.
+        held_out_region: A region without labels in training ("srex:AMZ",
+            "latitude_bands:tropics", "box:SOUTH/NORTH/WEST/EAST"), or null.
+        buffer: Distance around it where labels are hidden too, degrees.
+    """
+
+    train: list[int]
+    validation: list[int]
+    test: list[int]
+    held_out_region: str | None = None
+    buffer: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the values; ``SettingsError`` names the first bad one."""
+        for name in ("train", "validation", "test"):
+            span = getattr(self, name)
+            require(len(span) == 2, f"split.{name}", span, "[first year, last year]")
+        require(self.buffer >= 0, "split.buffer", self.buffer, "0 degrees or more")
+
+    def years(self, memory: int) -> YearSplit:
+        """Return the checked split with gaps of ``memory`` months."""
+        return YearSplit(
+            train=(self.train[0], self.train[1]),
+            validation=(self.validation[0], self.validation[1]),
+            test=(self.test[0], self.test[1]),
+            gap_months=memory,
+        )
+
+
+@dataclass
+class MachineSettings:
+    """Where a run computes.
+
+    Attributes:
+        accelerator: "cpu" or "gpu".
+        precision: "32", or "bf16" for matrix products in bfloat16.
+        threads: Threads of the CPU; 0 = as many as torch finds.
+    """
+
+    accelerator: str = "cpu"
+    precision: str = "32"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values; ``SettingsError`` names the first bad one."""
+        require_choice("machine.accelerator", self.accelerator, ACCELERATORS)
+        require_choice("machine.precision", self.precision, PRECISIONS)
+        require(self.threads >= 0, "machine.threads", self.threads, "0 or more")
+
+
+@dataclass
+class LoggerSettings:
+    """Where metrics go beside ``metrics.csv``.
+
+    Attributes:
+        kind: "csv" (nowhere else) or "wandb".
+        project: Project of Weights & Biases.
+        offline: Whether W&B writes to the run's folder only.
+    """
+
+    kind: str = "csv"
+    project: str = "sink-emulator"
+    offline: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values; ``SettingsError`` names the first bad one."""
+        require_choice("logger.kind", self.kind, LOGGERS)
+
+
+@dataclass
+class PathSettings:
+    """Where things lie.
+
+    Attributes:
+        data: Folder of the files that catalog entries name.
+        stores: Folder of prepared stores.
+        runs: Folder of runs.
+    """
+
+    data: str = "data"
+    stores: str = "stores"
+    runs: str = "runs"
+
+
+@dataclass
+class TrainSettings:
+    """A training run, stated fully.
+
+    Attributes:
+        name: First part of the run's folder name.
+        data: What the training store holds.
+        model: The network.
+        split: Years and places.
+        seed: Of everything random.
+        learning: The fit.
+        machine: Where it computes.
+        logger: Where metrics go.
+        paths: Where things lie.
+    """
+
+    name: str
+    data: DataSettings
+    model: ModelSettings
+    split: SplitSettings
+    seed: int = 0
+    learning: LearningSettings = field(default_factory=LearningSettings)
+    machine: MachineSettings = field(default_factory=MachineSettings)
+    logger: LoggerSettings = field(default_factory=LoggerSettings)
+    paths: PathSettings = field(default_factory=PathSettings)
+
+    def __post_init__(self) -> None:
+        """Check what concerns several groups.
+
+        Raises:
+            SettingsError: If two settings contradict each other.
+        """
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        if "=" in self.name or "/" in self.name or not self.name:
+            raise SettingsError(
+                f"name is {self.name!r}, but it becomes a folder: use letters, digits, "
+                f"'-' and '_'."
+            )
+        if self.split.held_out_region and self.model.label_climatology != "none":
+            raise SettingsError(
+                f"model.label_climatology is '{self.model.label_climatology}', but "
+                f"labels of the held-out region {self.split.held_out_region} must not "
+                f"be known. Set model.label_climatology=none."
+            )
+        if self.model.needs_map and self.learning.cells_per_batch:
+            raise SettingsError(
+                f"This model works on whole maps, but learning.cells_per_batch is "
+                f"{self.learning.cells_per_batch}. Set it to 0 (all cells)."
+            )
+        length = self.learning.months_per_sample
+        if self.model.is_anchored and length % 12 and 12 % length:
+            raise SettingsError(
+                f"learning.months_per_sample is {length}, but windows of this model "
+                f"hang on the calendar. Use a divisor or a multiple of 12."
+            )
+
+
+def run_id(settings: TrainSettings) -> str:
+    """Return ``<name>-<hash>``: equal for settings that give equal results."""
+    values = settings_to_dict(settings)
+    decisive = {
+        key: values[key] for key in ("data", "model", "split", "seed", "learning")
+    }
+    decisive["precision"] = settings.machine.precision
+    text = json.dumps(decisive, sort_keys=True)
+    return f"{settings.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def settings_to_dict(settings: TrainSettings) -> dict[str, Any]:
+    """Return plain values, for YAML and checkpoints."""
+    values = asdict(settings)
+    values["model"] = model_to_dict(settings.model)
+    return values
+
+
+def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:
+    """Return settings from what ``settings_to_dict`` made.
+
+    Raises:
+        SettingsError: If a group or a setting is unknown or missing.
+    """
+    groups = dict(values)
+    kinds = {
+        "data": DataSettings,
+        "split": SplitSettings,
+        "learning": LearningSettings,
+        "machine": MachineSettings,
+        "logger": LoggerSettings,
+        "paths": PathSettings,
+    }
+    for name, kind in kinds.items():
+        if name in groups:
+            groups[name] = _filled(kind, groups[name], name)
+    if "model" in groups:
+        groups["model"] = model_from_dict(groups["model"])
+    return _filled(TrainSettings, groups, "train")
+
+
+def write_settings(settings: TrainSettings, folder: Path) -> None:
+    """Write ``settings.yaml`` of a run, or check that it is the same run.
+
+    Raises:
+        SettingsError: If the folder belongs to a run with other settings.
+    """
+    path = folder / SETTINGS_FILE
+    if path.exists():
+        found = read_settings(folder)
+        if run_id(found) != run_id(settings):
+            raise SettingsError(
+                f"{folder} holds the run {run_id(found)}, but these settings make "
+                f"{run_id(settings)}. Choose another folder, or remove this one."
+            )
+        return
+    text = yaml.safe_dump(settings_to_dict(settings), sort_keys=False)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def read_settings(folder: Path) -> TrainSettings:
+    """Return the settings of a run.
+
+    Raises:
+        SettingsError: If there are none, or they cannot be read.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error}). Give the folder of a training run."
+        ) from error
+    if not isinstance(values, dict):
+        raise SettingsError(
+            f"{path} holds no settings. Remove the run and train again."
+        )
+    return settings_from_dict(values)
+
+
+Kind = TypeVar("Kind")
+
+
+def _filled(kind: type[Kind], values: Mapping[str, Any], group: str) -> Kind:
+    """Return a dataclass from its values, naming what does not fit."""
+    # A dataclass is asked for its fields, which mypy knows of instances only.
+    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - known):
+        raise SettingsError(
+            f"'{group}' has no setting {', '.join(unknown)}. It has: "
+            f"{', '.join(sorted(known))}."
+        )
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise SettingsError(f"'{group}' lacks a setting: {error}.") from error
