@@ -48,11 +48,10 @@ def _list() -> None:
     for entry in found:
         years = ""
         if entry.years:
-            years = "-".join("" if year is None else str(year) for year in entry.years)
+            years = "-".join(str(year or "") for year in entry.years or ())
+        what = f"{entry.kind:8s} {entry.domain:6s} {years:10s}"
         about = textwrap.shorten(entry.description, 72, placeholder=" ...")
-        say(
-            f"{entry.name:{width}s}  {entry.kind:8s} {entry.domain:6s} {years:10s} {about}"
-        )
+        say(f"{entry.name:{width}s}  {what} {about}")
 
 
 def _show(name: str) -> None:

@@ -27,6 +27,11 @@ def run(asked: argparse.Namespace) -> None:
 
     work = WORK[asked.command]
     if asked.command == "train" and asked.multirun:
+        # One after the other and before any run: two runs must not make one store.
+        for settings in composing.combinations(
+            "train", asked.overrides, asked.config_dir
+        ):
+            _store(settings)
         folders = composing.sweep("train", asked.overrides, work, asked.config_dir)
         runs = ",".join(str(folder) for folder in folders)
         say(f"Next: {PROGRAM} evaluate run=RUN for each of them, then")

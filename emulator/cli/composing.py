@@ -4,8 +4,9 @@
 ``emulator.config``; nothing behind this door sees a ``DictConfig``.
 """
 
+import contextlib
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -26,6 +28,7 @@ from omegaconf.errors import (
 
 from emulator import config
 from emulator.carbon.errors import SettingsError
+from emulator.cli.files import conf_dir, options
 
 Run = Callable[[Any], object]
 """What a command does with its settings."""
@@ -48,10 +51,31 @@ def settings_of(
         SettingsError: If a key is unknown or missing, or a value does not fit.
     """
     everything = [*overrides, *_searchpath(config_dirs)]
-    config.register(command)
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
+    with _hydra(command):
         return _compose(command, everything)
+
+
+def combinations(
+    command: str, overrides: Sequence[str], config_dirs: Sequence[Path] = ()
+) -> list[Any]:
+    """Return the checked settings of every run of a sweep.
+
+    Args:
+        command: Name of a file in ``conf/``, without ``.yaml``.
+        overrides: Hydra overrides; ``seed=1,2`` sweeps.
+        config_dirs: A user's own folders with groups such as ``data/``.
+
+    Raises:
+        SettingsError: If any combination does not fit.
+    """
+    everything = [*overrides, *_searchpath(config_dirs)]
+    with _hydra(command):
+        try:
+            parsed = OverridesParser.create().parse_overrides(everything)
+            runs = BasicSweeper.split_arguments(parsed, None)[0]
+        except HydraException as error:
+            raise SettingsError(_explain(command, everything, error)) from error
+        return [_compose(command, run) for run in runs]
 
 
 def sweep(
@@ -62,36 +86,36 @@ def sweep(
 ) -> list[Any]:
     """Run ``command`` once for every combination of the swept overrides.
 
-    All combinations are composed and checked before the first one runs.
-
     Args:
         command: Name of a file in ``conf/``, without ``.yaml``.
-        overrides: Hydra overrides; ``seed=1,2`` sweeps.
-        run: What to do with each settings; a function of a module, since a
+        overrides: Hydra overrides, which ``combinations`` has accepted.
+        run: What to do with each settings; a function of a module, since the
             launcher takes it to other processes.
         config_dirs: A user's own folders with groups such as ``data/``.
 
     Returns:
         What ``run`` returned, in the order of the combinations.
-
-    Raises:
-        SettingsError: If any combination does not fit.
     """
-    everything = [*overrides, *_searchpath(config_dirs)]
-    config.register(command)
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None  # noqa: S101 -- the line above made it
-        for combination in _combinations(command, everything):
-            _compose(command, combination)
+    with _hydra(command) as hydra:
         batches = hydra.multirun(
             config_name=command,
             task_function=_Job(run),
-            overrides=everything,
+            overrides=[*overrides, *_searchpath(config_dirs)],
             with_log_configuration=False,
         )
     return [job.return_value for batch in batches for job in batch]
+
+
+@contextlib.contextmanager
+def _hydra(command: str) -> Iterator[Hydra]:
+    """Start Hydra on ``conf/``, with the schemas of ``command``."""
+    config.register(command)
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        if hydra is None:
+            raise RuntimeError("initialize_config_dir left no Hydra behind.")
+        yield hydra
 
 
 @dataclass
@@ -117,19 +141,11 @@ def _searchpath(config_dirs: Sequence[Path]) -> list[str]:
     return [f"hydra.searchpath=[{urls}]"]
 
 
-def _combinations(command: str, overrides: Sequence[str]) -> list[list[str]]:
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        return BasicSweeper.split_arguments(parsed, None)[0]
-    except HydraException as error:
-        raise SettingsError(_explain(command, error)) from error
-
-
 def _compose(command: str, overrides: Sequence[str]) -> Any:
     try:
         return _to_settings(compose(command, overrides=list(overrides)))
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise SettingsError(_explain(command, error)) from error
+        raise SettingsError(_explain(command, overrides, error)) from error
     except ValueError as error:  # of a settings' own __post_init__
         raise SettingsError(str(error)) from error
 
@@ -154,34 +170,38 @@ def _require_no_extra_keys(settings: Any, prefix: str) -> None:
             _require_no_extra_keys(value, f"{prefix}{name}.")
 
 
-def _explain(command: str, error: Exception) -> str:
+def _explain(command: str, overrides: Sequence[str], error: Exception) -> str:
     """Return one message for a person: what, and how to mend it."""
-    hint = f"`sink-emulator {command} --help` lists the settings."
+    help_ = f"`sink-emulator {command} --help` lists the settings."
     if isinstance(error, OverrideParseException):
-        reason = str(error).splitlines()[0]
-        return f"Cannot read the override '{error.override}': {reason}. {hint}"
+        return f"Cannot read the override '{error.override}': {_first(error)}. {help_}"
     if isinstance(error, MissingConfigException):
-        wanted = str(error.missing_cfg_file)
-        group, _, name = wanted.rpartition("/")
-        options = config.options(group)
-        return f"There is no {group} '{name}'. There are {options}. {hint}"
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"There is no {group} '{name}', only {options(group)}. {help_}"
     cause = error.__cause__ if isinstance(error, HydraException) else error
     key = str(getattr(cause, "full_key", None) or "")
-    reason = str(cause or error).splitlines()[0]
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and key:
-        close = difflib.get_close_matches(key, _known_keys(command), n=3)
+    if key and isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        close = difflib.get_close_matches(key, _known_keys(command, overrides))
         guess = f" Did you mean {' or '.join(close)}?" if close else ""
-        return f"'{key}' is no setting of `{command}`.{guess} {hint}"
-    if isinstance(cause, MissingMandatoryValue):
-        return f"`{command}` needs {key}=... . {hint}"
+        return f"'{key}' is no setting of `{command}`.{guess} {help_}"
+    if key and isinstance(cause, MissingMandatoryValue):
+        return f"`{command}` needs {key}=... . {help_}"
     if key:
-        return f"Setting '{key}': {reason} {hint}"
-    return f"{str(error).splitlines()[0]} {reason} {hint}"
+        return f"Setting '{key}': {_first(cause)}. {help_}"
+    return f"{' '.join(str(error).split())}. {help_}"
 
 
-def _known_keys(command: str) -> list[str]:
-    """Return the dotted keys of the command's settings as the files leave them."""
-    composed = compose(command)
+def _first(error: BaseException | None) -> str:
+    return str(error).splitlines()[0].rstrip(".")
+
+
+def _known_keys(command: str, overrides: Sequence[str]) -> list[str]:
+    """Return the dotted keys of the command's settings with its choices of groups."""
+    groups = [o for o in overrides if options(o.partition("=")[0].lstrip("+"))]
+    try:
+        composed = compose(command, overrides=groups)
+    except HydraException:
+        return []
     keys: list[str] = []
 
     def collect(node: DictConfig, prefix: str) -> None:

@@ -1,0 +1,173 @@
+"""The command line: what it accepts, what it says, how it ends."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from emulator import cli
+from emulator.cli.descriptions import COMMANDS
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run every test in an empty folder, without a user's own catalog or data."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in ("SINK_DATA", "SINK_CATALOG"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        assert name in shown
+        assert command.summary.split()[0] in shown
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_help_of_a_command_shows_examples_and_settings(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"sink-emulator {COMMANDS[name].examples[0]}" in shown
+    if name != "catalog":
+        assert "settings and their defaults" in shown
+
+
+def test_help_of_train_names_the_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["train", "--help"])
+    assert "pointwise, recurrent, unet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_is_immediate_and_imports_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys; from emulator.cli import main; main(sys.argv[1:]); "
+        "heavy = {'torch', 'lightning', 'xarray', 'zarr', 'hydra', 'matplotlib'}; "
+        "sys.exit(len(heavy & set(sys.modules)))"
+    )
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    # A second is the promise; the rest is for a busy machine.
+    assert time.perf_counter() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["train", "--frobnicate", "seed=1"], "unknown option --frobnicate"),
+        (["prepare", "-m", "data=lpjwsl"], "unknown option -m"),
+        (["catalog"], "say one of list, show, check"),
+        (["catalog", "drop"], "say one of list, show, check"),
+        (["catalog", "show"], "'show' and 'check' take one"),
+        (["catalog", "list", "lpjwsl"], "'list' takes no name"),
+    ],
+)
+def test_bad_usage_exits_with_two(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_catalog_lists_products(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split()[:3] == ["lpjwsl", "teacher", "land"] for line in lines)
+
+
+def test_catalog_shows_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog", "show", "lpjwsl"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("# ")
+    assert "reader: trendy" in shown
+
+
+def test_catalog_of_a_user_comes_first(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SINK_CATALOG", "")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "coast.yaml").write_text(
+        "name: coast\nkind: static\ndomain: land\nreader: gridded\n"
+        "description: My own.\nfiles: coast.nc\nvariables: {area: {}}\n"
+    )
+    assert cli.main(["catalog", "list", "--catalog-dir", str(mine)]) == 0
+    assert "My own." in capsys.readouterr().out
+
+
+def test_catalog_of_a_missing_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog", "list", "--catalog-dir", "nowhere"]) == 1
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_catalog_check_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["catalog", "check", "lpjwsl_static", "paths.data=elsewhere"]
+    assert cli.main(asked) == 1
+    shown = capsys.readouterr()
+    assert "elsewhere/land/forcing/static.nc" in shown.out
+    assert "'lpjwsl_static' cannot be used yet" in shown.err
+
+
+def test_catalog_refuses_other_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog", "list", "path.data=x"]) == 1
+    assert "'path.data' is no setting of `catalog`" in capsys.readouterr().err
+
+
+def test_unknown_entry_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog", "show", "nothing"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(
+        "sink-emulator catalog: There is no catalog entry 'nothing'"
+    )
+    assert "Traceback" not in shown
+
+
+def test_debug_shows_where_an_error_comes_from(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["catalog", "show", "nothing", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m emulator.cli catalog list | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_interrupt_exits_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("emulator.cli.commands.run", interrupted)
+    assert cli.main(["catalog", "list"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_commands_that_make_no_run_leave_no_folder(empty_folder: Path) -> None:
+    cli.main(["catalog", "list"])
+    cli.main(["train", "model.widht=3"])
+    cli.main(["evaluate", "run=runs/none"])
+    assert not any(empty_folder.iterdir())
