@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from emulator.carbon.errors import GridMismatchError
-from emulator.carbon.grid import Grid
+from emulator.carbon.grid import Grid, overlap
 
 Array = NDArray[np.float64]
 
@@ -91,25 +91,6 @@ def conservative(source: Grid, target: Grid) -> Regridding:
         latitude-longitude grids the overlap is a product of one in the sine of
         latitude and one in longitude, so no polygons need clipping.
     """
-    from_lat, from_lon = source.edges()
-    to_lat, to_lon = target.edges()
-    rows = _overlap(np.sin(np.deg2rad(from_lat)), np.sin(np.deg2rad(to_lat)))
-    columns = sum(_overlap(from_lon + turn, to_lon) for turn in (-360.0, 0.0, 360.0))
+    rows, columns = overlap(source, target)
     matrix = sparse.kron(sparse.csr_array(rows), sparse.csr_array(columns))
     return Regridding(source, target, sparse.csr_array(matrix))
-
-
-def _overlap(source: Array, target: Array) -> Array:
-    """Return the share of each target interval inside each source interval.
-
-    Args:
-        source: Edges of the source cells, increasing; shape (source + 1,).
-        target: Edges of the target cells, increasing; shape (target + 1,).
-
-    Returns:
-        Shares, 0 to 1; shape (target, source).
-    """
-    upper = np.minimum(source[None, 1:], target[1:, None])
-    lower = np.maximum(source[None, :-1], target[:-1, None])
-    shares: Array = np.maximum(upper - lower, 0.0) / np.diff(target)[:, None]
-    return shares

@@ -5,18 +5,23 @@ name, forced to disk, and renamed. Killed half-way, a write leaves a hidden fold
 that the next write of the same store removes.
 """
 
+import asyncio
 import errno
 import fcntl
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
+from zarr.core.sync import sync
 
 from emulator.carbon.errors import StoreError
 
@@ -38,6 +43,21 @@ _TIME_ENCODING = {
 }
 
 
+@dataclass(frozen=True)
+class Empty:
+    """A variable too large for memory, to be filled piece by piece.
+
+    Attributes:
+        dims: Names of its dimensions, ending with lat and lon.
+        shape: Their lengths.
+        attrs: Its attributes.
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    attrs: Mapping[str, str]
+
+
 def write_store(store: xr.Dataset, path: Path) -> Path:
     """Write a data set as a Zarr store, whole or not at all.
 
@@ -52,15 +72,51 @@ def write_store(store: xr.Dataset, path: Path) -> Path:
         StoreError: If the store exists already, the place cannot be written, or the
             disk is full. Nothing is left behind.
     """
+    with filling(store, {}, path):
+        return path
+
+
+@contextmanager
+def filling(
+    store: xr.Dataset, empty: Mapping[str, Empty], path: Path
+) -> Iterator[zarr.Group]:
+    """Write a store of which the largest variables come piece by piece.
+
+    Args:
+        store: What is known from the start.
+        empty: Float32 variables that hold NaN wherever nothing is written.
+        path: Where the store shall be; its parent is made when missing.
+
+    Yields:
+        The group, to write pieces and attributes into. The store appears at ``path``
+        when the block ends without an error.
+
+    Raises:
+        StoreError: As ``write_store``.
+    """
     with staged(path) as stage, _no_consolidation_warning():
         store.to_zarr(
             stage,
             mode="w",
             zarr_format=3,
-            consolidated=True,
+            consolidated=False,
             encoding=_encoding(store),
         )
-    return path
+        group = zarr.open_group(stage, mode="r+")
+        for name, field in empty.items():
+            chunks, shards = _layout(field.dims, field.shape)
+            group.create_array(
+                name,
+                shape=field.shape,
+                dtype="float32",
+                chunks=chunks,
+                shards=shards,
+                fill_value=np.nan,
+                dimension_names=field.dims,
+                attributes=dict(field.attrs),
+            )
+        yield group
+        zarr.consolidate_metadata(group.store)
 
 
 def open_store(path: Path | str, schema: str) -> xr.Dataset:
@@ -95,6 +151,19 @@ def open_store(path: Path | str, schema: str) -> xr.Dataset:
     return store
 
 
+def code_version() -> str:
+    """Return the version of this package, with the commit where it is a checkout."""
+    version = metadata.version("sink-emulator")
+    folder = Path(__file__).resolve().parents[2] / ".git"
+    try:
+        head = (folder / "HEAD").read_text(encoding="ascii").strip()
+        if head.startswith("ref: "):
+            head = (folder / head[5:]).read_text(encoding="ascii").strip()
+    except OSError:
+        return version
+    return f"{version}+g{head[:8]}"
+
+
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
     """Give a hidden folder to write into, which becomes ``path`` at the end.
@@ -115,7 +184,7 @@ def staged(path: Path) -> Iterator[Path]:
             f"remove it first."
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         _remove_abandoned(path)
         stage = path.with_name(f".{path.name}.partial-{os.getpid()}")
         stage.mkdir()
@@ -128,6 +197,7 @@ def staged(path: Path) -> Iterator[Path]:
             stage.rename(path)
         _force_to_disk(path.parent, recursive=False)
     except BaseException as error:
+        sync(_written())
         shutil.rmtree(stage, ignore_errors=True)
         explained = _explained(error, path)
         if explained is None:
@@ -143,22 +213,28 @@ def _encoding(store: xr.Dataset) -> dict[str, dict[str, Any]]:
         if np.issubdtype(field.dtype, np.datetime64):
             said |= _TIME_ENCODING
         if field.dims[-2:] == ("lat", "lon") and field.ndim > 2:
-            shape = dict(zip(field.dims, field.shape, strict=True))
-            # Readers take one month of the map; one file holds some years of one
-            # variable of one teacher.
-            chunk = dict.fromkeys(field.dims, 1) | {
-                dim: shape[dim] for dim in ("lat", "lon")
-            }
-            shard = dict(chunk)
-            for dim in ("time", "weather_time"):
-                if dim in shape:
-                    shard[dim] = min(12 * YEARS_IN_SHARD, shape[dim])
-            said["chunks"] = tuple(chunk.values())
-            said["shards"] = tuple(shard.values())
+            said["chunks"], said["shards"] = _layout(field.dims, field.shape)
         if np.issubdtype(field.dtype, np.floating):
             said["_FillValue"] = None if field.ndim < 2 else np.nan
         encoding[str(name)] = said
     return encoding
+
+
+def _layout(
+    dims: tuple[Any, ...], shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the inner chunk, which is one month of the map, and the shard.
+
+    Readers take a month of the map; one file holds some years of one variable of one
+    teacher.
+    """
+    length = dict(zip(dims, shape, strict=True))
+    chunk = {dim: length[dim] if dim in ("lat", "lon") else 1 for dim in dims}
+    shard = dict(chunk)
+    for dim in ("time", "weather_time"):
+        if dim in length:
+            shard[dim] = min(12 * YEARS_IN_SHARD, length[dim])
+    return tuple(chunk.values()), tuple(shard.values())
 
 
 @contextmanager
@@ -181,6 +257,24 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+async def _written() -> None:
+    """Wait for the chunks that Zarr still writes behind one that failed.
+
+    Removed under its hands, a folder would be made again by the next of them.
+    """
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(
+            errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)
+        ) from None
 
 
 def _remove_abandoned(path: Path) -> None:
