@@ -68,7 +68,8 @@ def check_units(
         "units",
         f"{source}: the global total of '{variable}' in {years[worst]} is "
         f"{totals[worst]:.4g} PgC, but {lower:g} to {upper:g} is plausible. Its unit "
-        f"is probably not the one stated: declare variables.{variable}.units",
+        f"is probably not the one stated: declare variables.{variable}.units in the "
+        f"catalog entry",
         overrides,
     )
 
@@ -95,8 +96,8 @@ def check_range(
         GateError: If a value lies outside the bounds.
     """
     known = VARIABLES[variable]
-    lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
-    if lowest >= known.lower and highest <= known.upper:
+    lowest, highest = extremes(values)
+    if not (lowest < known.lower or highest > known.upper):
         return []
     worst = lowest if lowest < known.lower else highest
     count = int(((values < known.lower) | (values > known.upper)).sum())
@@ -104,8 +105,8 @@ def check_range(
         "range",
         f"{source}: {count} of {values.size} values of '{variable}' lie outside "
         f"{known.lower:g} to {known.upper:g} {known.units}, e.g. {worst:.4g}. The unit "
-        f"or a fill value is wrong: declare variables.{variable}.units, or mend the "
-        f"file",
+        f"or a fill value is wrong: declare variables.{variable}.units in the catalog "
+        f"entry, or mend the file",
         overrides,
     )
 
@@ -140,7 +141,7 @@ def check_sign(
         "sign",
         f"{source}: '{variable}' has the wrong sign by {evidence} ({agreement:.3g}), "
         f"but uptake by land or ocean must be positive. Declare "
-        f"variables.{variable}.sign: -1",
+        f"variables.{variable}.sign: -1 in the catalog entry",
         overrides,
     )
 
@@ -174,7 +175,8 @@ def check_closure(
         f"{source}: nbp differs from gpp - ra - rh - fFire - fLuc by {residual:.2%} of "
         f"the gross flux, but at most {limit:.2%} is allowed. If the model has other "
         f"fluxes (harvest, products), declare residual: {{allowed: "
-        f"{1.2 * residual:.2g}, why: ...}}; else a component is missing or wrong",
+        f"{1.2 * residual:.2g}, why: ...}} in the catalog entry; else a component is "
+        f"missing or wrong",
         overrides,
     )
 
@@ -246,6 +248,13 @@ def check_coverage(
         f"regional product cannot be a teacher of the globe",
         overrides,
     )
+
+
+def extremes(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the smallest and the largest value; NaN if there is none."""
+    if not np.isfinite(values).any():
+        return float("nan"), float("nan")
+    return float(np.nanmin(values)), float(np.nanmax(values))
 
 
 def coverage(
@@ -368,6 +377,6 @@ def _fail(gate: str, message: str, overrides: Overrides | None) -> list[str]:
     if overrides and gate in overrides:
         return [gate]
     raise GateError(
-        f"{message} in the catalog entry; or override the gate there with a reason: "
-        f"gates: {{{gate}: ...}}."
+        f"{message}. If the data are right, override the gate in the catalog entry "
+        f"with the reason: gates: {{{gate}: ...}}."
     )

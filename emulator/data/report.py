@@ -15,6 +15,7 @@ from emulator.carbon.variables import VARIABLES
 from emulator.data import readers
 from emulator.data.check import NET_FLUX, annual_totals, check_forcing, run_gates
 from emulator.data.entry import Entry
+from emulator.data.gates import extremes
 
 _REGION_STEP = 1.0
 """Grid on which areas of regions are reported, degrees."""
@@ -214,6 +215,7 @@ def _read_all(
 
 def _describe(values: xr.DataArray, variable: str, simulation: str) -> FieldReport:
     period = grid = ""
+    lowest, highest = extremes(values.values)
     if "time" in values.dims:
         step = "Y" if values.attrs["frequency"] == "year" else "M"
         stamps = values.time.values.astype(f"datetime64[{step}]")
@@ -230,8 +232,8 @@ def _describe(values: xr.DataArray, variable: str, simulation: str) -> FieldRepo
         grid=grid,
         units_found=values.attrs["source_units"],
         units_used=values.attrs["units"],
-        lowest=float(np.nanmin(values.values)),
-        highest=float(np.nanmax(values.values)),
+        lowest=lowest,
+        highest=highest,
     )
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 from emulator.data.entry import Entry, Years
 from emulator.data.readers import gobm, gridded, tables, trendy
-from emulator.data.readers.fields import checksum, find_files
+from emulator.data.readers.files import checksum, find_files
 from emulator.data.readers.labels import read_regions
 from emulator.data.readers.surface import process_area, read_area, read_fraction
 

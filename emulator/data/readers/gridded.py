@@ -6,7 +6,8 @@ import xarray as xr
 
 from emulator.carbon.errors import CatalogError
 from emulator.data.entry import Entry, Years
-from emulator.data.readers.fields import checksum, find_files, read_field, to_array
+from emulator.data.readers.fields import read_field, to_array
+from emulator.data.readers.files import checksum, find_files
 from emulator.data.readers.series import read_series
 
 

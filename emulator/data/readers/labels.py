@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emulator.carbon.errors import CatalogError, GridMismatchError
 from emulator.carbon.grid import Grid
 from emulator.carbon.regions import RegionSet, from_labels
 from emulator.data.entry import Entry
-from emulator.data.readers.fields import match_files, read_field
+from emulator.data.readers.fields import read_field
+from emulator.data.readers.files import match_files
 
 
 def read_regions(entry: Entry, target: Grid, data_root: Path) -> RegionSet:
@@ -42,20 +42,18 @@ def read_regions(entry: Entry, target: Grid, data_root: Path) -> RegionSet:
             f"'{entry.name}', but regions are in one. Narrow 'files'."
         )
     path = paths[0]
-    merged: NDArray[np.int64] | None = None
-    source: Grid | None = None
+    fields = [read_field(path, lay.variable, has_time=False) for lay in entry.layers]
+    source = Grid(fields[0].lat, fields[0].lon)
+    merged = np.zeros(source.shape, dtype=np.int64)
     numbers: dict[str, int] = {}
-    for layer in entry.layers:
-        field = read_field(path, layer.variable, has_time=False)
+    for layer, field in zip(entry.layers, fields, strict=True):
         grid = Grid(field.lat, field.lon)
-        labels = np.nan_to_num(field.values).round().astype(np.int64)
-        if merged is None or source is None:
-            merged, source = np.zeros_like(labels), grid
         if not grid.matches(source):
             raise GridMismatchError(
-                f"{path}: '{layer.variable}' is on {grid.describe()}, but the layer "
-                f"before on {source.describe()}. Give them separate entries."
+                f"{path}: '{layer.variable}' is on {grid.describe()}, but the first "
+                f"layer on {source.describe()}. Give them separate entries."
             )
+        labels = np.nan_to_num(field.values).round().astype(np.int64)
         for label, name in layer.names.items():
             here = labels == label
             if not here.any():
@@ -71,7 +69,5 @@ def read_regions(entry: Entry, target: Grid, data_root: Path) -> RegionSet:
                     f"entries."
                 )
             merged[here] = numbers.setdefault(name, len(numbers) + 1)
-    if merged is None or source is None:
-        raise CatalogError(f"Catalog entry '{entry.name}' has no 'layers'.")
     names = {number: name for name, number in numbers.items()}
     return from_labels(merged, names, source, target, name=entry.name)

@@ -9,7 +9,8 @@ import xarray as xr
 
 from emulator.carbon.errors import CatalogError, GridMismatchError, TimeAxisError
 from emulator.data.entry import Entry, Years
-from emulator.data.readers.fields import checksum, read_field, to_array
+from emulator.data.readers.fields import read_field, to_array
+from emulator.data.readers.files import checksum
 
 
 def read_series(

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from emulator.carbon.errors import CatalogError, GateError, GridMismatchError
 from emulator.carbon.grid import Grid
 from emulator.data.entry import Entry
-from emulator.data.readers.fields import checksum, match_files, read_field
+from emulator.data.readers.fields import read_field
+from emulator.data.readers.files import checksum, match_files
 
 # Fractions are stored in single precision or rounded; beyond this they are no shares.
 _FRACTION_TOLERANCE = 1e-3

@@ -12,14 +12,8 @@ from emulator.carbon.units import convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import Entry, TableLayout, Years
 from emulator.data.readers import times
-from emulator.data.readers.fields import (
-    attribute,
-    checksum,
-    find_files,
-    open_netcdf,
-    pick_variable,
-    without_fills,
-)
+from emulator.data.readers.fields import attribute, pick_variable, without_fills
+from emulator.data.readers.files import checksum, find_files, open_netcdf
 from emulator.data.readers.series import wanted_years
 
 

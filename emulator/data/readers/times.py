@@ -178,7 +178,7 @@ def _restamp(
             f"{place + 1} of {count}), but must. Remove doubled months, or get the "
             f"file again."
         )
-    if (count > 1 and np.median(steps) == 12) or (count == 1 and stamps[0] % 12 == 6):
+    if count > 1 and np.median(steps) == 12:
         if (steps != 12).any():
             _refuse_gap(stamps, 12, source)
         years = stamps // 12 + 1970

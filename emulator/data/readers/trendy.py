@@ -11,7 +11,7 @@ import xarray as xr
 
 from emulator.carbon.errors import CatalogError
 from emulator.data.entry import Entry, Years
-from emulator.data.readers.fields import find_files
+from emulator.data.readers.files import find_files
 from emulator.data.readers.series import read_series
 
 _SIDE_FILES = re.compile(r"mean_annual|zonalnbp|_pft|pft_", re.I)

@@ -1,0 +1,150 @@
+"""Find, open and identify files; whatever is wrong with a file as a file."""
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import xarray as xr
+
+from emulator.carbon.errors import CatalogError, UserError
+from emulator.data.entry import Entry
+
+
+def find_files(
+    entry: Entry, variable: str, simulation: str | None, data_root: Path
+) -> list[Path]:
+    """Return the files that hold ``variable``, in the order of their names.
+
+    Raises:
+        CatalogError: If the entry lacks the variable or simulation, or no file
+            matches the pattern.
+    """
+    if variable not in entry.variables:
+        raise CatalogError(
+            f"Catalog entry '{entry.name}' has no variable '{variable}', it has "
+            f"{list(entry.variables)}. Add it under 'variables', or do not ask for it."
+        )
+    if simulation is not None and simulation not in entry.simulations:
+        raise CatalogError(
+            f"Catalog entry '{entry.name}' has no simulation '{simulation}', it has "
+            f"{list(entry.simulations)}. Add it with the weather and CO2 it saw."
+        )
+    pattern = entry.variables[variable].files or entry.files
+    return match_files(entry, pattern, variable, simulation, data_root)
+
+
+def match_files(
+    entry: Entry,
+    pattern: str,
+    variable: str,
+    simulation: str | None,
+    data_root: Path,
+) -> list[Path]:
+    """Return the files below the entry's root that match ``pattern``.
+
+    Raises:
+        CatalogError: If the pattern needs a simulation and none is given, or no
+            file matches.
+    """
+    if "{simulation}" in pattern and simulation is None:
+        raise CatalogError(
+            f"Catalog entry '{entry.name}': the files '{pattern}' need a simulation, "
+            f"one of {list(entry.simulations)}."
+        )
+    pattern = pattern.replace("{simulation}", simulation or "")
+    pattern = pattern.replace("{variable}", variable)
+    folder = data_root / Path(entry.root).expanduser()
+    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    if not found:
+        raise CatalogError(
+            f"No file '{folder / pattern}' for variable '{variable}' of catalog entry "
+            f"'{entry.name}'. Put the data there, or set paths.data (SINK_DATA) to the "
+            f"folder that holds '{entry.root or pattern}'."
+        )
+    return found
+
+
+@contextmanager
+def open_netcdf(path: Path) -> Iterator[xr.Dataset]:
+    """Open a NetCDF file with nothing decoded.
+
+    Raises:
+        UserError: If the file is empty, no NetCDF, or truncated.
+    """
+    _require_netcdf(path)
+    try:
+        # Files of other groups carry attributes that xarray comments on; what
+        # matters in them is checked here by value.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", xr.SerializationWarning)
+            opened = xr.open_dataset(
+                path, engine="netcdf4", decode_cf=False, cache=False
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise truncated(path, str(error)) from None
+    with opened:
+        _require_complete(path, opened)
+        yield opened
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file; computed once while it does not change."""
+    status = path.stat()
+    return _sha256(str(path.resolve()), status.st_size, status.st_mtime_ns)
+
+
+def truncated(path: Path, reason: str) -> UserError:
+    """Return the error of a file that ends too early or is damaged inside."""
+    return UserError(
+        f"{path} cannot be read: it is truncated or damaged ({reason}), but a complete "
+        f"NetCDF file is needed. Get it again and compare its size with the source's."
+    )
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: str, _size: int, _modified: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_netcdf(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise UserError(
+            f"{path} is empty (0 bytes), but a NetCDF file is needed. Its download "
+            f"failed: get it again."
+        )
+    if start.startswith((b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")):
+        return
+    text = start.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise UserError(
+            f"{path} is a web page, but a NetCDF file is needed. The server sent a "
+            f"message instead of the data: open the file in a browser, then get the "
+            f"data again."
+        )
+    packed = {b"\x1f\x8b": "gzip", b"PK": "zip"}.get(start[:2])
+    if packed:
+        raise UserError(
+            f"{path} is a {packed} archive, but a NetCDF file is needed. Unpack it."
+        )
+    raise UserError(
+        f"{path} begins with {start[:8]!r}, which is no NetCDF file. Get it again."
+    )
+
+
+def _require_complete(path: Path, dataset: xr.Dataset) -> None:
+    """Refuse a classic NetCDF file that is shorter than its variables.
+
+    The library reads zeros beyond the end of such a file without a word.
+    """
+    with path.open("rb") as file:
+        is_classic = file.read(3) == b"CDF"
+    needed = sum(v.size * v.dtype.itemsize for v in dataset.variables.values())
+    size = path.stat().st_size
+    if is_classic and size < needed:
+        raise truncated(path, f"{size} bytes where {needed} are announced")

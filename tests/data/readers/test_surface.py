@@ -1,0 +1,182 @@
+"""Areas, fractions and regions come from files on the right grid, or not at all."""
+
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+
+from emulator.carbon.errors import CatalogError, GateError, GridMismatchError
+from emulator.carbon.grid import Grid
+from emulator.data import readers
+from emulator.data.entry import Entry
+from tests.data import tiny_files as tiny
+
+GRID = Grid.regular(tiny.STEP)
+
+
+def with_fraction(root: Path, share: np.ndarray, **kwargs: Any) -> Entry:
+    units = kwargs.pop("units", "1")
+    tiny.write(root / "tiny/static.nc", "frac", share.astype("f4"), units=units)
+    source = {"treatment": "multiply", "variable": "frac", "file": "static.nc"}
+    return tiny.entry(land_fraction={**source, **kwargs})
+
+
+def test_an_area_is_that_of_the_sphere_times_the_fraction(tmp_path: Path) -> None:
+    share = np.linspace(0, 1, 32).reshape(tiny.SHAPE)
+    share[0, 0] = np.nan
+    area = readers.process_area(with_fraction(tmp_path, share), GRID, tmp_path)
+    np.testing.assert_allclose(area, GRID.cell_area() * np.nan_to_num(share), rtol=1e-6)
+
+
+def test_a_fraction_of_the_other_surface_in_percent(tmp_path: Path) -> None:
+    share = np.full(tiny.SHAPE, 25.0)
+    entry = with_fraction(tmp_path, share, units="%", complement=True)
+    fraction = readers.read_fraction(entry, tmp_path)
+    assert fraction is not None
+    np.testing.assert_allclose(fraction, 0.75)
+
+
+def test_fluxes_of_the_whole_cell_need_no_fraction(tmp_path: Path) -> None:
+    assert readers.read_fraction(tiny.entry(), tmp_path) is None
+    area = readers.process_area(tiny.entry(), GRID, tmp_path)
+    np.testing.assert_array_equal(area, GRID.cell_area())
+
+
+def test_a_product_may_have_areas_of_its_own(tmp_path: Path) -> None:
+    area = np.full(tiny.SHAPE, 2e13, "f4")
+    tiny.write(tmp_path / "tiny/area.nc", "area", area, units="m2")
+    entry = tiny.entry(cell_area={"variable": "area", "file": "area.nc"})
+    own = readers.process_area(entry, GRID, tmp_path, own_area=True)
+    np.testing.assert_allclose(own, 2e13)
+    sphere = readers.process_area(entry, GRID, tmp_path)
+    np.testing.assert_array_equal(sphere, GRID.cell_area())
+
+
+def test_an_entry_must_say_what_fluxes_refer_to(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"does not say .*treatment: none"):
+        readers.read_fraction(tiny.entry(land_fraction=None), tmp_path)
+
+
+def test_a_fraction_above_one_is_refused(tmp_path: Path) -> None:
+    entry = with_fraction(tmp_path, np.full(tiny.SHAPE, 1.5))
+    with pytest.raises(GateError, match=r"'frac' runs from 1\.5 to 1\.5"):
+        readers.read_fraction(entry, tmp_path)
+
+
+def test_a_fraction_on_another_grid_is_refused(tmp_path: Path) -> None:
+    entry = with_fraction(tmp_path, np.ones(tiny.SHAPE))
+    with pytest.raises(GridMismatchError, match=r"static\.nc is on a grid of 4x8"):
+        readers.process_area(entry, Grid.regular(30.0), tmp_path)
+
+
+def test_a_fraction_in_two_files_is_refused(tmp_path: Path) -> None:
+    entry = with_fraction(tmp_path, np.ones(tiny.SHAPE), file="static*.nc")
+    share = np.ones(tiny.SHAPE, "f4")
+    tiny.write(tmp_path / "tiny/static2.nc", "frac", share)
+    with pytest.raises(CatalogError, match=r"2 files match 'static\*\.nc'"):
+        readers.read_fraction(entry, tmp_path)
+
+
+def regions(layers: list[dict[str, Any]], **changes: Any) -> Entry:
+    said = {
+        "kind": "regions",
+        "years": None,
+        "evidence": None,
+        "files": "masks*.nc",
+        "variables": None,
+        "layers": layers,
+    }
+    return tiny.forcing_entry(**{**said, **changes})
+
+
+def write_masks(root: Path, **layers: np.ndarray) -> None:
+    first = next(iter(layers))
+    tiny.write(root / "masks.nc", first, layers.pop(first), units=None)
+    with netCDF4.Dataset(root / "masks.nc", "a") as file:
+        for name, values in layers.items():
+            dims = ("lat", "lon")
+            if values.shape != tiny.SHAPE:
+                file.createDimension("latitude", values.shape[0])
+                file.createVariable("latitude", "f8", "latitude")[:] = [-45, 45]
+                dims = ("latitude", "lon")
+            file.createVariable(name, values.dtype, dims)[:] = values
+
+
+def halves() -> tuple[np.ndarray, np.ndarray]:
+    west = np.zeros(tiny.SHAPE, "i2")
+    west[:, :4] = 7
+    north = np.zeros(tiny.SHAPE, "f4")
+    north[2:, 4:] = 1
+    return west, north
+
+
+def test_layers_become_fractions_of_any_grid(tmp_path: Path) -> None:
+    west, north = halves()
+    write_masks(tmp_path, west=west, north=north)
+    layers = [
+        {"variable": "west", "names": {7: "West"}},
+        {"variable": "north", "names": {1: "North-east"}},
+    ]
+    found = readers.read_regions(regions(layers), Grid.regular(90.0), tmp_path)
+    assert found.regions == ("West", "North-east", "other")
+    west_share = [[1, 1, 0, 0], [1, 1, 0, 0]]
+    np.testing.assert_allclose(found.weights[0], west_share, atol=1e-12)
+    np.testing.assert_allclose(found.weights[1], [[0] * 4, [0, 0, 1, 1]], atol=1e-12)
+    np.testing.assert_allclose(found.weights.sum(axis=0), 1)
+
+
+def test_labels_of_one_name_are_one_region(tmp_path: Path) -> None:
+    west, north = halves()
+    write_masks(tmp_path, west=west, north=north)
+    layers = [
+        {"variable": "west", "names": {7: "All"}},
+        {"variable": "north", "names": {1: "All"}},
+    ]
+    entry = regions(layers)
+    found = readers.read_regions(entry, GRID, tmp_path)
+    assert found.regions == ("All", "other")
+    np.testing.assert_allclose(found.weights[0], (west > 0) | (north > 0))
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([("west", {3: "East"})], "holds no label 3, which .* names 'East'"),
+        ([("west", {7: "West"}), ("west", {7: "Again"})], "'Again' of 'west' overlaps"),
+    ],
+)
+def test_regions_that_do_not_fit_are_refused(
+    tmp_path: Path, layers: list[tuple[str, dict[int, str]]], message: str
+) -> None:
+    west, north = halves()
+    write_masks(tmp_path, west=west, north=north)
+    entry = regions([{"variable": v, "names": n} for v, n in layers])
+    with pytest.raises(CatalogError, match=message):
+        readers.read_regions(entry, GRID, tmp_path)
+
+
+def test_layers_on_two_grids_are_refused(tmp_path: Path) -> None:
+    west, _ = halves()
+    write_masks(tmp_path, west=west, coarse=np.full((2, 8), 1, "i2"))
+    layers = [
+        {"variable": "west", "names": {7: "West"}},
+        {"variable": "coarse", "names": {1: "All"}},
+    ]
+    with pytest.raises(GridMismatchError, match="'coarse' is on 2x8"):
+        readers.read_regions(regions(layers), GRID, tmp_path)
+
+
+def test_regions_in_two_files_are_refused(tmp_path: Path) -> None:
+    west, _ = halves()
+    for name in ("masks1.nc", "masks2.nc"):
+        tiny.write(tmp_path / name, "west", west)
+    entry = regions([{"variable": "west", "names": {7: "West"}}])
+    with pytest.raises(CatalogError, match="2 files match 'masks"):
+        readers.read_regions(entry, GRID, tmp_path)
+
+
+def test_an_entry_of_another_kind_holds_no_regions(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="is of kind 'teacher', but regions were"):
+        readers.read_regions(tiny.entry(), GRID, tmp_path)

@@ -1,0 +1,150 @@
+"""Tables of CO2 as different providers write them."""
+
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+
+from emulator.carbon.errors import CatalogError, TimeAxisError, UnitsError, UserError
+from emulator.data import readers
+from emulator.data.entry import Entry
+from tests.data import tiny_files as tiny
+
+
+def table(layout: dict[str, Any] | None, **changes: Any) -> Entry:
+    said = {
+        "kind": "table",
+        "domain": "both",
+        "reader": "table",
+        "files": "co2*.*",
+        "variables": {"co2": {"name": "value", "units": "ppm"}},
+        "years": [2000, 2001],
+        "table": layout,
+    }
+    return tiny.forcing_entry(**{**said, **changes})
+
+
+MONTHLY = {"year": "year", "month": "month"}
+
+
+def write_monthly(root: Path, years: int = 2) -> None:
+    rows = [f"{2000 + i // 12},{i % 12 + 1},{300 + i}" for i in range(12 * years)]
+    text = "# a comment\nyear,month,value\n" + "\n".join(rows) + "\n"
+    (root / "co2.csv").write_text(text)
+
+
+def test_months_are_read_in_order(tmp_path: Path) -> None:
+    write_monthly(tmp_path)
+    series = readers.read(table(MONTHLY), "co2", None, tmp_path)
+    assert series.dims == ("time",)
+    np.testing.assert_allclose(series, 300 + np.arange(24))
+    assert str(series.time.values[12])[:10] == "2001-01-01"
+
+
+def test_annual_means_have_no_season(tmp_path: Path) -> None:
+    write_monthly(tmp_path)
+    layout = {**MONTHLY, "annual_mean": True}
+    series = readers.read(table(layout), "co2", None, tmp_path)
+    # The mean of 300 to 311 is 305.5, of 312 to 323 it is 317.5.
+    np.testing.assert_allclose(series, np.repeat([305.5, 317.5], 12))
+    assert series.attrs["cell_methods"] == "time: mean (annual)"
+
+
+def test_an_incomplete_year_has_no_annual_mean(tmp_path: Path) -> None:
+    write_monthly(tmp_path)
+    text = (tmp_path / "co2.csv").read_text().splitlines()
+    (tmp_path / "co2.csv").write_text("\n".join(text[:-1]))
+    layout = {**MONTHLY, "annual_mean": True}
+    message = "holds 12 months of 2000-01 to 2001-12, but each of 24"
+    with pytest.raises(TimeAxisError, match=message):
+        readers.read(table(layout), "co2", None, tmp_path)
+
+
+def test_the_value_of_a_year_stands_for_its_months(tmp_path: Path) -> None:
+    (tmp_path / "co2.csv").write_text("Year,value\n2000,369.5\n2001,371.1\n")
+    series = readers.read(table({"year": "Year"}), "co2", None, tmp_path)
+    np.testing.assert_allclose(series, np.repeat([369.5, 371.1], 12))
+
+
+def test_dates_and_skipped_lines(tmp_path: Path) -> None:
+    rows = [f"2000-{m:02d}-15,{m}" for m in range(1, 13)]
+    (tmp_path / "co2.csv").write_text("a title\ndate,value\n" + "\n".join(rows))
+    entry = table({"date": "date", "skip": 1}, years=[2000, 2000])
+    np.testing.assert_allclose(
+        readers.read(entry, "co2", None, tmp_path), np.arange(1, 13)
+    )
+
+
+def test_years_can_be_selected(tmp_path: Path) -> None:
+    write_monthly(tmp_path)
+    series = readers.read(table(MONTHLY), "co2", None, tmp_path, years=(2001, 2001))
+    np.testing.assert_allclose(series, 312 + np.arange(12))
+
+
+def write_netcdf(path: Path, values: np.ndarray, units: str | None) -> None:
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("time", values.size)
+        time = file.createVariable("time", "f8", ("time",))
+        time.units, time.calendar = "days since 2000-01-01", "360_day"
+        step = 30 if values.size > 2 else 360
+        time[:] = step * np.arange(values.size) + 15
+        variable = file.createVariable("value", "f8", ("time",))
+        if units:
+            variable.units = units
+        variable[:] = values
+
+
+@pytest.mark.parametrize("values", [np.arange(24.0), np.array([1.0, 2.0])])
+def test_a_series_in_netcdf(tmp_path: Path, values: np.ndarray) -> None:
+    write_netcdf(tmp_path / "co2.nc", 1 + values, "1e-6")
+    entry = table(None, variables={"co2": {"name": "value"}})
+    series = readers.read(entry, "co2", None, tmp_path)
+    expected = 1 + values if values.size > 2 else np.repeat(1 + values, 12)
+    np.testing.assert_allclose(series, expected)
+
+
+def test_a_map_is_no_table(tmp_path: Path) -> None:
+    tiny.write(tmp_path / "co2.nc", "value", tiny.law(24))
+    with pytest.raises(TimeAxisError, match="a table needs time alone"):
+        readers.read(table(None), "co2", None, tmp_path)
+
+
+def test_a_series_without_unit_is_refused(tmp_path: Path) -> None:
+    write_netcdf(tmp_path / "co2.nc", np.arange(24.0), None)
+    entry = table(None, variables={"co2": {"name": "value"}})
+    with pytest.raises(UnitsError, match="column 'value' states no unit"):
+        readers.read(entry, "co2", None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("year,month,value\n", "holds 1 lines of data"),
+        # Some files of NOAA have fewer names than columns.
+        ("year,month,value\n2000,1,369.5,0.1\n", "line 2 has 4 values under 3 names"),
+        ("year,month,co2\n2000,1,369.5\n", "has no column 'value'"),
+        ("year,month,value\n2000,1,n/a\n", "holds something that is no number"),
+        ("year,month,value\n2000,1,369.5\n", "holds 1 months of 2000-01 to 2001-12"),
+    ],
+)
+def test_a_broken_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "co2.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        readers.read(table(MONTHLY), "co2", None, tmp_path)
+
+
+def test_a_month_without_value_is_refused(tmp_path: Path) -> None:
+    write_monthly(tmp_path)
+    text = (tmp_path / "co2.csv").read_text().replace(",305\n", ",nan\n")
+    (tmp_path / "co2.csv").write_text(text)
+    with pytest.raises(UserError, match="has no value for 2000-06"):
+        readers.read(table(MONTHLY), "co2", None, tmp_path)
+
+
+def test_two_tables_are_refused(tmp_path: Path) -> None:
+    write_monthly(tmp_path)
+    (tmp_path / "co2_old.csv").write_text("year,value\n2000,1\n")
+    with pytest.raises(CatalogError, match="2 files match 'co2'"):
+        readers.read(table(MONTHLY), "co2", None, tmp_path)

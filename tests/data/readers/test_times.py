@@ -1,0 +1,185 @@
+"""Time axes as they occur, each in the manner of a real group."""
+
+import cftime
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator.carbon.errors import TimeAxisError
+from emulator.data.readers.times import decode
+
+YEARS = np.arange(24) / 12
+
+
+def months_from(first: str, count: int) -> np.ndarray:
+    return np.datetime64(first, "M") + np.arange(count)
+
+
+@pytest.mark.parametrize(
+    ("values", "units", "calendar", "first"),
+    [
+        # 31 January and so on, counted in 365-day years: 1901 begins on day 73365.
+        (
+            201 * 365 + 30.4 * np.arange(24) + 15,
+            "days since 1700-01-01",
+            "noleap",
+            "1901-01",
+        ),
+        (np.arange(24.0), "months since 1700-1-16", None, "1700-01"),
+        (np.arange(24) + 0.5, "months since 1860-01-01 00:00:00", None, "1860-01"),
+        (1700 + YEARS, "years since AD 0-Jan-1st (double)", None, "1700-01"),
+        (10 + YEARS + 1 / 24, "years since 1700-01-01", None, "1710-01"),
+        (YEARS, "years since 1700-07-01", None, "1700-07"),
+        (
+            1699 * 365 + 30.4 * np.arange(24) + 15,
+            "days since 0001-01-01",
+            "noleap",
+            "1700-01",
+        ),
+        (30 * np.arange(24.0) + 15, "days since 1959-01-01", "360_day", "1959-01"),
+        (720 * np.arange(24.0) + 360, "hours since 1900-01-01", "360_day", "1900-01"),
+        (np.float32(1901 + YEARS).astype("f8"), "year as %Y.%f", None, "1901-01"),
+        (1901 + YEARS, None, None, "1901-01"),
+        (200001 + np.arange(12) + 0.5, "month as %Y%m.%f", None, "2000-01"),
+        (20000115 + 100 * np.arange(12) + 0.5, "day as %Y%m%d.%f", None, "2000-01"),
+    ],
+)
+def test_months_of_axes_that_occur(
+    values: np.ndarray, units: str | None, calendar: str | None, first: str
+) -> None:
+    axis = decode(values, units, calendar, source="file.nc")
+    np.testing.assert_array_equal(axis.months, months_from(first, values.size))
+    assert axis.frequency == "month"
+
+
+@pytest.mark.parametrize(
+    ("values", "units", "first"),
+    [
+        (np.arange(5.0), "years since 1700-06-15", 1700),
+        (np.arange(5) + 0.5, "years since 1700-01-01", 1700),
+        (1950 + np.arange(5.0), None, 1950),
+        (365 * np.arange(5) + 182.5, "days since 1700-01-01", 1700),
+    ],
+)
+def test_years_of_axes_that_occur(
+    values: np.ndarray, units: str | None, first: int
+) -> None:
+    axis = decode(values, units, "noleap", source="file.nc")
+    assert axis.frequency == "year"
+    np.testing.assert_array_equal(axis.months, months_from(f"{first}-01", 60)[::12])
+
+
+@pytest.mark.parametrize(
+    ("source", "count", "years", "first", "frequency"),
+    [
+        ("CARDAMOM_S2_nbp.nc", 24, (2003, 2004), "2003-01", "month"),
+        ("DLEM_S2_nbp.nc", 5, (1700, 1704), "1700-01", "year"),
+        (
+            "fgco2_FESOM2_REcoM_A_1_gr_1959-1960_v20220716.nc",
+            24,
+            None,
+            "1959-01",
+            "month",
+        ),
+        (
+            "fgco2_Nemo_A_1_gr_19580101_19591231_v20250728.nc",
+            24,
+            None,
+            "1958-01",
+            "month",
+        ),
+        ("fgco2_X_1959_1963.nc", 5, (1959, None), "1959-01", "year"),
+    ],
+)
+def test_an_axis_that_says_nothing_is_placed_by_years(
+    source: str, count: int, years: tuple[int, int | None], first: str, frequency: str
+) -> None:
+    axis = decode(np.arange(1.0, count + 1), "d", None, source=source, years=years)
+    assert axis.months[0] == np.datetime64(first, "M")
+    assert axis.frequency == frequency
+
+
+def test_months_stamped_at_their_end_go_back_by_one() -> None:
+    # Midnights that end the months of 2000 are the firsts of February to January.
+    ends = np.arange("2000-02", "2001-02", dtype="M8[M]").astype("M8[D]")
+    days = (ends - np.datetime64("1980-01-01")).astype(float)
+    axis = decode(days, "days since 1980-01-01", "standard", source="file.nc")
+    np.testing.assert_array_equal(axis.months, months_from("2000-01", 12))
+
+
+def test_even_steps_that_miss_a_month_are_stamped_anew() -> None:
+    # Day 60.8 after 1 January 2001 is 2 March, though it is the third step.
+    axis = decode(
+        30.4375 * np.arange(24), "days since 2001-01-01", "standard", source="file.nc"
+    )
+    np.testing.assert_array_equal(axis.months, months_from("2001-01", 24))
+
+
+@given(
+    year=st.integers(1700, 2100),
+    count=st.integers(1, 10),
+    calendar=st.sampled_from(["standard", "noleap", "360_day"]),
+    day=st.integers(1, 28),
+    unit=st.sampled_from(["days", "hours", "seconds"]),
+)
+def test_any_day_of_a_month_gives_that_month(
+    year: int, count: int, calendar: str, day: int, unit: str
+) -> None:
+    expected = months_from(f"{year}-01", 12 * count)
+    stamps = [
+        cftime.datetime(year + i // 12, i % 12 + 1, day, 6, calendar=calendar)
+        for i in range(expected.size)
+    ]
+    units = f"{unit} since 1700-01-01"
+    values = np.asarray(cftime.date2num(stamps, units, calendar), dtype=float)
+    axis = decode(values, units, calendar, source="file.nc")
+    np.testing.assert_array_equal(axis.months, expected)
+    assert axis.calendar == calendar
+
+
+@pytest.mark.parametrize(
+    ("values", "units", "calendar", "message"),
+    [
+        (
+            np.delete(np.arange(24.0), 5),
+            "months since 2000-01-01",
+            None,
+            "after 2000-05 comes 2000-07, but every month is needed",
+        ),
+        (
+            np.array([0.0, 1.0, 3.0, 4.0]),
+            "years since 1900",
+            None,
+            "after 1901-01 comes 1903-01, but every year is needed",
+        ),
+        (
+            np.array([0.0, 1.0, 1.0, 2.0]),
+            "months since 2000-01-01",
+            None,
+            "does not increase after 2000-02",
+        ),
+        (np.array([0.0, np.nan]), "months since 2000-01-01", None, "1 of 2 times are"),
+        (np.arange(12.0), "days since 2000-01-01", "lunar", "calendar is 'lunar'"),
+        (
+            np.arange(12.0),
+            "days since yesterday",
+            None,
+            "cannot be read in the calendar",
+        ),
+        (np.arange(7.0), None, None, "neither the months nor the years of no years"),
+        (np.array([]), "months since 2000-01-01", None, "the time axis is empty"),
+    ],
+)
+def test_axes_that_cannot_be_understood_are_refused(
+    values: np.ndarray, units: str | None, calendar: str | None, message: str
+) -> None:
+    with pytest.raises(TimeAxisError, match=message):
+        decode(values, units, calendar, source="file.nc")
+
+
+def test_a_doubled_and_a_missing_month_do_not_cancel() -> None:
+    days = np.arange(0, 720, 30.0)
+    days[5] = days[4] + 1
+    with pytest.raises(TimeAxisError, match="after 2000-05 comes 2000-05"):
+        decode(days, "days since 2000-01-01", "360_day", source="file.nc")

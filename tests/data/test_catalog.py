@@ -1,0 +1,201 @@
+"""The catalog's schema, its messages, and every entry that is shipped."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from emulator.carbon.errors import CatalogError
+from emulator.carbon.variables import VARIABLES
+from emulator.data import catalog
+from emulator.data.entry import parse_entry
+from tests.data import tiny_files as tiny
+
+SHIPPED = catalog.names()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_entry_fits_the_schema(name: str) -> None:
+    entry = catalog.load(name)
+    assert entry.name == name
+    assert entry.description
+    if entry.kind == "teacher":
+        assert entry.land_fraction is not None
+        tables = [s.co2.table for s in entry.simulations.values() if s.co2.table]
+        assert all(catalog.load(table).kind == "table" for table in tables)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_an_entry_survives_json_and_back(name: str) -> None:
+    entry = catalog.load(name)
+    assert parse_entry(name, yaml.safe_load(yaml.dump(entry.to_dict())), "x") == entry
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_answer_of_a_model_is_offered_as_forcing(name: str) -> None:
+    entry = catalog.load(name)
+    if entry.kind in ("forcing", "static"):
+        roles = {VARIABLES[variable].role for variable in entry.variables}
+        assert roles <= {"forcing", "static"}
+
+
+def test_the_own_state_of_a_teacher_is_marked() -> None:
+    entry = catalog.load("mitgcm_surface")
+    assert entry.own_state_of == "mitgcm_dic"
+    assert "upper bound" in entry.note
+
+
+def said(**changes: Any) -> dict[str, Any]:
+    content = {**tiny.entry().to_dict(), **changes}
+    return {key: value for key, value in content.items() if value != "absent"}
+
+
+SIMULATION = {
+    "weather": [{"years": [2000, None], "same": True}],
+    "co2": {"constant": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"raeder": "x"}, r"tiny\.yaml: unknown key 'raeder'\. Did you mean 'reader'"),
+        ({"variables": {"nbp": {"unit": "x"}}}, "unknown key 'variables.nbp.unit'"),
+        ({"kind": "absent"}, "the key 'kind' is missing; see docs/catalog.md"),
+        ({"kind": "data"}, r"'kind' is 'data', but must be one of \['teacher'"),
+        ({"years": [1900]}, r"'years' is \[1900\], but must be a list of 2"),
+        ({"years": ["a", 2]}, r"'years' is 'a', but must be a whole number"),
+        ({"years": [True, 2]}, r"'years' is True, but must be a whole number"),
+        ({"files": 3}, "'files' is 3, but must be text"),
+        ({"nbp_contains": "fFire"}, "'nbp_contains' is 'fFire', but must be a list"),
+        ({"variables": ["nbp"]}, "'variables' is .* must be names with their values"),
+        ({"land_fraction": 1}, "'land_fraction' is 1, but must be keys with their"),
+        ({"latency_days": "x"}, "'latency_days' is 'x', but must be a number"),
+        (
+            {"simulations": {"S0": {**SIMULATION, "weather": "absent"}}},
+            "'simulations.S0.weather' is 'absent', but must be a list",
+        ),
+        (
+            {"simulations": {"S0": {"co2": {"constant": 280}}}},
+            "the key 'simulations.S0.weather' is missing",
+        ),
+        (
+            {"simulations": {"S0": {**SIMULATION, "weather": []}}},
+            "simulations.S0: 'weather' is empty: say which weather",
+        ),
+        (
+            {"simulations": {"S0": {**SIMULATION, "co2": {}}}},
+            "simulations.S0.co2: 'co2' needs exactly one of 'constant'",
+        ),
+        ({"simulations": "absent"}, "'tiny' is a teacher, but has no 'simulations'"),
+        ({"evidence": "absent"}, "'tiny' is a teacher: it needs domain"),
+        ({"domain": "both"}, "'tiny' is a teacher: it needs domain"),
+        ({"variables": {"nep": {}}}, "unknown variable 'nep'; did you mean"),
+        ({"variables": {"tas": {}}}, "is a teacher, but 'tas' is a forcing field"),
+        ({"variables": {}}, "'tiny' has no 'variables'"),
+        ({"files": ""}, "does not say where 'nbp' is"),
+        ({"kind": "forcing", "variables": {"tas": {}}}, "which only teachers have"),
+        (
+            {"kind": "forcing", "simulations": "absent", "variables": {"spco2": {}}},
+            "offers 'spco2' as forcing, but it is a state: an answer of a model",
+        ),
+        (
+            {
+                "kind": "forcing",
+                "simulations": "absent",
+                "variables": {"tas": {}},
+                "years": "absent",
+            },
+            "'tiny' is forcing: it needs 'years' and 'evidence'",
+        ),
+        (
+            {"kind": "regions", "simulations": "absent", "variables": "absent"},
+            "'tiny' needs 'files' and 'layers'",
+        ),
+        ({"gates": {"taste": "x"}}, r"unknown gates \['taste'\]; gates are"),
+        (
+            {"land_fraction": {"treatment": "multiply"}},
+            "treatment 'multiply' needs 'variable' and 'file'",
+        ),
+        ({"name": "other"}, "'name' is 'other', but must equal the name of the file"),
+    ],
+)
+def test_what_breaks_the_schema_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(CatalogError, match=message):
+        parse_entry("tiny", said(**changes), "tiny.yaml")
+
+
+@pytest.mark.parametrize(
+    ("weather", "message"),
+    [
+        ([{"years": [1900, 1950]}], "years 1900-1950 says 0 of 'same', 'repeat'"),
+        (
+            [{"years": [1900, None], "same": True, "climatology": [1, 2]}],
+            "years 1900- says 2 of",
+        ),
+        ([{"years": [1900, 1950], "repeat": [1, 2]}], "needs 'repeat' and 'anchor'"),
+        ([{"years": [1950, 1900], "same": True}], r"\[1950, 1900\] run backwards"),
+        (
+            [
+                {"years": [1900, None], "same": True},
+                {"years": [1950, 1960], "same": True},
+            ],
+            "spans 1900- and 1950-1960 overlap",
+        ),
+    ],
+)
+def test_weather_that_makes_no_sense_is_refused(
+    weather: list[dict[str, Any]], message: str
+) -> None:
+    simulations = {"S0": {**SIMULATION, "weather": weather}}
+    with pytest.raises(CatalogError, match=message):
+        parse_entry("tiny", said(simulations=simulations), "tiny.yaml")
+
+
+def test_a_file_of_no_keys_is_refused() -> None:
+    with pytest.raises(CatalogError, match="the key 'name' is missing"):
+        parse_entry("tiny", None, "tiny.yaml")
+    with pytest.raises(CatalogError, match="'' is 3, but must be keys"):
+        parse_entry("tiny", 3, "tiny.yaml")
+
+
+def write_entry(folder: Path, **changes: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "tiny.yaml").write_text(yaml.dump(said(**changes)))
+
+
+def test_a_folder_of_ones_own_comes_first(tmp_path: Path) -> None:
+    write_entry(tmp_path / "weak", label="weak")
+    write_entry(tmp_path / "strong", label="strong")
+    entry = catalog.load("tiny", [tmp_path / "strong", tmp_path / "weak"])
+    assert entry.title == "strong"
+
+
+def test_the_environment_adds_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_entry(tmp_path / "mine")
+    monkeypatch.setenv(catalog.ENVIRONMENT_VARIABLE, str(tmp_path / "mine"))
+    assert "tiny" in catalog.names()
+    assert catalog.load("tiny").title == "tiny"
+    assert catalog.find_catalog_dirs([tmp_path])[:2] == [tmp_path, tmp_path / "mine"]
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"no catalog folder '.*absent'"):
+        catalog.find_catalog_dirs([tmp_path / "absent"])
+
+
+def test_an_unknown_entry_is_refused(tmp_path: Path) -> None:
+    write_entry(tmp_path)
+    message = r"no catalog entry 'tony' in .*Entries are \['tiny'\]"
+    with pytest.raises(CatalogError, match=message):
+        catalog.load("tony", [tmp_path])
+
+
+@pytest.mark.parametrize("content", ["a: [", "a: \x00"])
+def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tiny.yaml").write_text(content)
+    with pytest.raises(CatalogError, match=r"tiny\.yaml is no readable YAML"):
+        catalog.load("tiny", [tmp_path])
