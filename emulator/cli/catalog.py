@@ -46,9 +46,7 @@ def _list() -> None:
     found = [entries.load(name) for name in entries.names()]
     width = max(len(entry.name) for entry in found)
     for entry in found:
-        years = ""
-        if entry.years:
-            years = "-".join(str(year or "") for year in entry.years or ())
+        years = "-".join(str(year or "") for year in entry.years or ())
         what = f"{entry.kind:8s} {entry.domain:6s} {years:10s}"
         about = textwrap.shorten(entry.description, 72, placeholder=" ...")
         say(f"{entry.name:{width}s}  {what} {about}")

@@ -205,8 +205,8 @@ def _known_keys(command: str, overrides: Sequence[str]) -> list[str]:
     keys: list[str] = []
 
     def collect(node: DictConfig, prefix: str) -> None:
-        for name in node:
-            keys.append(f"{prefix}{name}")
+        for name in map(str, node):
+            keys.append(prefix + name)
             child = node._get_node(name)
             if isinstance(child, DictConfig) and not child._is_none():
                 collect(child, f"{prefix}{name}.")
