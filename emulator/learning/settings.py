@@ -209,7 +209,7 @@ class LoggerSettings:
 
 
 @dataclass
-class PathSettings:
+class PathsSettings:
     """Where things lie.
 
     Attributes:
@@ -247,7 +247,7 @@ class TrainSettings:
     learning: LearningSettings = field(default_factory=LearningSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
     logger: LoggerSettings = field(default_factory=LoggerSettings)
-    paths: PathSettings = field(default_factory=PathSettings)
+    paths: PathsSettings = field(default_factory=PathsSettings)
 
     def __post_init__(self) -> None:
         """Check what concerns several groups.
@@ -311,7 +311,7 @@ def settings_from_dict(values: Mapping[str, Any]) -> TrainSettings:
         "learning": LearningSettings,
         "machine": MachineSettings,
         "logger": LoggerSettings,
-        "paths": PathSettings,
+        "paths": PathsSettings,
     }
     for name, kind in kinds.items():
         if name in groups:

@@ -51,6 +51,8 @@ class ModelSettings:
     """Settings of every network; each kind of network adds its own.
 
     Attributes:
+        fluxes: Fluxes to emulate; empty = all of the data.
+        forcing: Forcing variables to see; empty = all of the data.
         memory: Months of forcing before a month that its answer may depend on.
         label_climatology: What of the labels themselves the emulator may know, all of
             it from training months: "none" (one mean and spread per flux: the only
@@ -66,6 +68,8 @@ class ModelSettings:
         embedding: Length of the learned vector that stands for a teacher.
     """
 
+    fluxes: list[str] = field(default_factory=list)
+    forcing: list[str] = field(default_factory=list)
     memory: int = 36
     label_climatology: str = "climatology"
     co2_slope: str = "annual"
