@@ -170,10 +170,7 @@ def vapour_pressure(temperature: Array, salinity: Array) -> Array:
     hundred = (temperature + ZERO_CELSIUS) / 100.0
     return np.asarray(
         np.exp(
-            24.4543
-            - 67.4509 / hundred
-            - 4.8489 * np.log(hundred)
-            - 0.000544 * salinity
+            24.4543 - 67.4509 / hundred - 4.8489 * np.log(hundred) - 0.000544 * salinity
         )
     )
 
@@ -196,7 +193,7 @@ def ph_of(
         ValueError: If the iteration does not converge, which happens for NaN and
             for mixtures that no seawater has.
     """
-    ph = np.broadcast_to(np.asarray(start, dtype=np.float64), carbon.shape)
+    ph: Array = np.broadcast_to(np.asarray(start, dtype=np.float64), carbon.shape)
     for _ in range(_NEWTON_STEPS):
         hydrogen = 10.0**-ph
         present, slope = _alkalinity(hydrogen, carbon, known)
@@ -321,7 +318,8 @@ def carbon_at_equilibrium(
         if np.abs(step).max(initial=0.0) < _NEWTON_TOLERANCE:
             hydrogen = 10.0**-ph
             bicarbonate = known.k1 * free / hydrogen
-            return free + bicarbonate + known.k2 * bicarbonate / hydrogen
+            carbonate = known.k2 * bicarbonate / hydrogen
+            return np.asarray(free + bicarbonate + carbonate)
     raise ValueError(
         f"No carbon balances a fugacity of {np.nanmin(fugacity):.3g} to "
         f"{np.nanmax(fugacity):.3g} uatm within {_NEWTON_STEPS} steps "
@@ -414,9 +412,7 @@ def _alkalinity(
     hydroxide = known.kw / hydrogen
     alkalinity = carbon * charge / total + borate + hydroxide - hydrogen
     slope = (
-        carbon
-        * (known.k1 * total - charge * (2.0 * hydrogen + known.k1))
-        / total**2
+        carbon * (known.k1 * total - charge * (2.0 * hydrogen + known.k1)) / total**2
         - borate / (known.kb + hydrogen)
         - hydroxide / hydrogen
         - 1.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +58,7 @@ def land_fraction(grid: Grid) -> Array:
     width = np.diff(lon_edges)
     polygons = rings()
     fraction = np.zeros(grid.shape)
-    for row, (south, north) in enumerate(
-        zip(lat_edges[:-1], lat_edges[1:], strict=True)
-    ):
+    for row, (south, north) in enumerate(pairwise(lat_edges)):
         count = max(_FEWEST_LINES, int(np.ceil((north - south) / _LINE_SPACING)))
         lines = south + (np.arange(count) + 0.5) * (north - south) / count
         weight = np.cos(np.deg2rad(lines))
@@ -85,8 +84,6 @@ def _covered_length(vertices: Array, line: float, lon_edges: Array) -> Array:
     for west, east in zip(cuts[::2], cuts[1::2], strict=True):
         # A ring may be stored one turn away from the grid.
         for turn in (-360.0, 0.0, 360.0):
-            reach = np.clip(
-                lon_edges, west + turn, east + turn
-            )
+            reach = np.clip(lon_edges, west + turn, east + turn)
             covered += np.diff(reach)
     return covered

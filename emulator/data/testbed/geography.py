@@ -80,7 +80,12 @@ def build(grid: Grid) -> Geography:
 
 
 def bump(
-    lat: Array, lon: Array, centre_lat: float, centre_lon: float, north: float, east: float
+    lat: Array,
+    lon: Array,
+    centre_lat: float,
+    centre_lon: float,
+    north: float,
+    east: float,
 ) -> Array:
     """Return a Gaussian hill of height 1, periodic in longitude.
 

@@ -238,11 +238,10 @@ class LandModel:
     def __init__(
         self, teacher: LandTeacher, geography: Geography, cells: NDArray[np.int64]
     ) -> None:
+        """Lay the teacher's parameters out as arrays over pools and cells."""
         self.teacher = teacher
         self.cells = cells
-        texture = (
-            geography.clay.ravel()[cells] - 0.5 * geography.sand.ravel()[cells]
-        )
+        texture = geography.clay.ravel()[cells] - 0.5 * geography.sand.ravel()[cells]
         # 60 to 200 mm of water between wilting and field capacity in the rooted soil.
         self.capacity = teacher.root_depth * np.clip(150 + 200 * texture, 60, 200)
         # Barometric formula with the scale height of a standard atmosphere.
@@ -417,9 +416,8 @@ class LandModel:
         leaves = 0.75 + (rest - 0.75) * np.minimum(area / self.teacher.canopy, 1.0)
         leaves = np.where(area > self.teacher.canopy, 0.5 * rest, leaves)
         others = (1 - leaves) / (1 - rest)
-        return np.where(
-            self._leaf[:, None], self._share * (leaves / rest), self._share * others
-        )
+        factor = np.where(self._leaf[:, None], leaves / rest, others)
+        return np.asarray(self._share * factor)
 
     def _fire(self, state: LandState, wetness: Array, celsius: Array) -> Array:
         """Return the share of the cell burnt, per year."""
@@ -427,13 +425,9 @@ class LandModel:
             return np.zeros_like(wetness)
         fuel = state.dead[0]
         # Fuel limits below 0.2 kg m-2 (Thonicke et al., 2001); wet fuel does not burn.
-        return (
-            self.teacher.fire
-            * fuel
-            / (fuel + 0.2)
-            * np.maximum(1 - wetness / 0.5, 0.0) ** 2
-            * np.clip((celsius - 2.0) / 20.0, 0.0, 1.5)
-        )
+        dryness = np.maximum(1 - wetness / 0.5, 0.0) ** 2
+        heat = np.clip((celsius - 2.0) / 20.0, 0.0, 1.5)
+        return np.asarray(self.teacher.fire * fuel / (fuel + 0.2) * dryness * heat)
 
 
 _OUTPUTS = ("nbp", "gpp", "ra", "rh", "fire", "harvest", "storage")

@@ -83,8 +83,10 @@ def _quantum_yield(tas: Array) -> Array:
         quarter of it enters carbon, and the fit ends where it would turn negative.
     """
     celsius = np.clip(tas - 273.15, -10.0, 45.0)
-    return np.maximum(0.352 + 0.022 * celsius - 3.4e-4 * celsius**2, 0.0) / 8 * _frost(
-        celsius
+    return (
+        np.maximum(0.352 + 0.022 * celsius - 3.4e-4 * celsius**2, 0.0)
+        / 8
+        * _frost(celsius)
     )
 
 
@@ -106,13 +108,13 @@ def _internal_co2(
     thin = pressure / _STANDARD_PRESSURE
 
     def arrhenius(energy: float) -> Array:
-        return np.asarray(
-            np.exp(energy / GAS_CONSTANT * (1 / 298.15 - 1 / kelvin))
-        )
+        return np.asarray(np.exp(energy / GAS_CONSTANT * (1 / 298.15 - 1 / kelvin)))
 
     compensation = 4.332 * thin * arrhenius(37830.0)
     oxygen = 0.209476 * pressure
-    affinity = 39.97 * arrhenius(79430.0) * (1 + oxygen / (27480.0 * arrhenius(36380.0)))
+    affinity = (
+        39.97 * arrhenius(79430.0) * (1 + oxygen / (27480.0 * arrhenius(36380.0)))
+    )
     viscosity = 10 ** (247.8 / (kelvin - 140.0) - 247.8 / (298.15 - 140.0))
     ambient = co2 * 1e-6 * pressure
     cost = np.sqrt(146.0 * (affinity + compensation) / (1.6 * viscosity))
@@ -160,7 +162,7 @@ def matric_stress(wetness: Array) -> Array:
     """
     suction = 2.0e-3 * np.maximum(wetness, 0.05) ** -4.0
     opening = np.log(1.5 / suction) / np.log(1.5 / 2.0e-3)
-    return np.clip(opening * 1.35, 0.0, 1.0)
+    return np.asarray(np.clip(opening * 1.35, 0.0, 1.0))
 
 
 # --- Respiration: 1 at 15 degC; temperature in K -------------------------------------
@@ -181,9 +183,7 @@ def constant_q10(kelvin: Array) -> Array:
 
 def arrhenius_law(kelvin: Array) -> Array:
     """Return Arrhenius' law with 53 kJ mol-1, a Q10 of 2.1 at 15 degC."""
-    return np.asarray(
-        np.exp(53000.0 / GAS_CONSTANT * (1 / _REFERENCE - 1 / kelvin))
-    )
+    return np.asarray(np.exp(53000.0 / GAS_CONSTANT * (1 / _REFERENCE - 1 / kelvin)))
 
 
 def falling_q10(kelvin: Array) -> Array:
@@ -204,8 +204,6 @@ def bell_law(kelvin: Array) -> Array:
     celsius = np.clip(kelvin - 273.15, -30.0, 60.0)
 
     def curve(degrees: Array | float) -> Array:
-        return np.asarray(
-            np.exp(-3.764 + 0.204 * degrees * (1 - 0.5 * degrees / 36.9))
-        )
+        return np.asarray(np.exp(-3.764 + 0.204 * degrees * (1 - 0.5 * degrees / 36.9)))
 
     return np.asarray(curve(celsius) / curve(15.0))

@@ -115,7 +115,7 @@ class _Run:
             years: Calendar years, for the length of months; (year,).
             keep: Whether to return the fluxes of all years, or of the last block.
         """
-        blocks = []
+        blocks: list[LandFluxes] = []
         for start in range(0, years.size, _BLOCK_YEARS):
             part = slice(start, start + _BLOCK_YEARS)
             forcing = self._forcing(weather_years[part], air[part], years[part])

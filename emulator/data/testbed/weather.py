@@ -230,9 +230,7 @@ class _Noise:
         stream: Source of randomness.
     """
 
-    def __init__(
-        self, months: int, memory: float, stream: np.random.Generator
-    ) -> None:
+    def __init__(self, months: int, memory: float, stream: np.random.Generator) -> None:
         shock = stream.standard_normal((months, _NOISE_POINTS))
         shock[1:] *= np.sqrt(1 - memory**2)
         for month in range(1, months):
@@ -251,7 +249,7 @@ class _Noise:
         angle = np.arccos(np.clip(place @ self._points.T, -1.0, 1.0))
         weight = np.exp(-((angle / np.deg2rad(_NOISE_SCALE)) ** 2))
         weight /= np.sqrt((weight**2).sum(axis=1, keepdims=True))
-        return self._series @ weight.T
+        return np.asarray(self._series @ weight.T)
 
 
 def _el_nino(months: Months, stream: np.random.Generator) -> Array:
@@ -286,16 +284,23 @@ def _delayed(index: Array, months: int) -> Array:
     ]
 
 
-def _insolation(cells: _Cells) -> Array:
-    """Return the mean sunshine at the top of the air, W m-2; (time, cell).
+def insolation(latitude: Array, month: Array) -> Array:
+    """Return the mean sunshine at the top of the air.
+
+    Args:
+        latitude: Degrees north; (cell,).
+        month: Month of the year, 1 to 12; (time, 1).
+
+    Returns:
+        W m-2; shape (time, cell).
 
     Source:
         Daily mean insolation on a circular orbit with 1361 W m-2 (Kopp and Lean,
         2011), taken in the middle of the month.
     """
-    day = (cells.month - 0.5) * 365 / 12
+    day = (month - 0.5) * 365 / 12
     declination = np.deg2rad(23.44) * np.sin(2 * np.pi * (day - 80) / 365)
-    phi = np.deg2rad(cells.lat)
+    phi = np.deg2rad(latitude)
     hour = np.arccos(np.clip(-np.tan(phi) * np.tan(declination), -1.0, 1.0))
     return np.asarray(
         1361
@@ -352,12 +357,14 @@ def _land_weather(
 
     humid = np.clip(0.42 + 0.14 * np.log(mean_rain + 0.15), 0.18, 0.85)
     humid = np.clip(humid + 0.05 * log_rain - 0.006 * (anomaly - climate), 0.10, 0.95)
-    clear = np.clip(0.62 - 0.06 * np.log(mean_rain + 0.2) - 0.035 * log_rain, 0.25, 0.75)
+    clear = np.clip(
+        0.62 - 0.06 * np.log(mean_rain + 0.2) - 0.035 * log_rain, 0.25, 0.75
+    )
     temperature = celsius + anomaly
     return {
         "tas": (temperature + 273.15).astype(np.float32),
         "pr": (daily / 86400.0).astype(np.float32),
-        "rsds": (_insolation(cells) * clear).astype(np.float32),
+        "rsds": (insolation(cells.lat, cells.month) * clear).astype(np.float32),
         "vpd": (saturation_pressure(temperature) * (1 - humid)).astype(np.float32),
     }
 
@@ -391,7 +398,7 @@ def _ocean_weather(
         - 33.0 * polar**2.0
         - 4.0 * tongue
         - (0.8 + 3.8 * middle + 1.5 * polar**4) * winter
-        + (1.6 * tongue + 0.12 * np.exp(-0.5 * (cells.lat / 15) ** 2)) * index
+        + 1.1 * tongue * index
         + (0.35 + 0.45 * middle) * drift
         + (0.75 + 0.3 * polar**4) * warming
     )
@@ -404,7 +411,7 @@ def _ocean_weather(
         + 1.5 * trade
         + 3.8 * west
         + (0.4 + 1.4 * west) * winter
-        - 0.95 * tongue * index
+        - 1.1 * tongue * index
         + 0.7 * gusts
     )
     wind = np.maximum(wind, 1.5)
@@ -412,7 +419,7 @@ def _ocean_weather(
     deep = 30 + 25 * trade + 110 * middle + 40 * polar**2
     shallow = 18 + 12 * trade + 12 * west
     depth = shallow + (deep - shallow) * (0.5 + 0.5 * winter) ** 2
-    depth = depth * np.exp(0.12 * gusts - 0.10 * drift + 0.25 * tongue * index)
+    depth = depth * np.exp(0.12 * gusts - 0.10 * drift)
     saline = (
         34.2
         + 1.6 * np.exp(-0.5 * ((np.abs(cells.lat) - 25) / 10) ** 2)
