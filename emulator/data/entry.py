@@ -400,6 +400,13 @@ def _check_kind(entry: Entry) -> None:
         raise CatalogError(f"{entry._where()} needs 'files' and 'layers'.")
     if entry.kind != "regions" and not entry.variables:
         raise CatalogError(f"{entry._where()} has no 'variables'.")
+    patterns = [entry.files, *(v.files for v in entry.variables.values() if v.files)]
+    absolute = [pattern for pattern in patterns if pattern.startswith("/")]
+    if absolute:
+        raise CatalogError(
+            f"{entry._where()}: the path pattern '{absolute[0]}' is absolute, but must "
+            f"lie below 'root'. Move its folder to 'root', which may be absolute."
+        )
     for name, source in entry.variables.items():
         if not (source.files or entry.files):
             raise CatalogError(

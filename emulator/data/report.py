@@ -137,12 +137,11 @@ def check(entry: Entry, data_root: Path) -> CheckReport:
         for simulation in entry.simulations:
             _check_teacher(entry, simulation, data_root, report)
     else:
-        for name, values in _read_all(entry, None, data_root, report).items():
-            if name != "co2":
-                try:
-                    report.overridden += check_forcing(entry, values)
-                except UserError as error:
-                    report.problems.append(str(error))
+        for values in _read_all(entry, None, data_root, report).values():
+            try:
+                report.overridden += check_forcing(entry, values)
+            except UserError as error:
+                report.problems.append(str(error))
     return report
 
 

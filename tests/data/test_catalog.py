@@ -1,5 +1,7 @@
 """The catalog's schema, its messages, and every entry that is shipped."""
 
+import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import yaml
 from emulator.carbon.errors import CatalogError
 from emulator.carbon.variables import VARIABLES
 from emulator.data import catalog
-from emulator.data.entry import parse_entry
+from emulator.data import entry as entry_schema
+from emulator.data.entry import Entry, parse_entry
 from tests.data import tiny_files as tiny
 
 SHIPPED = catalog.names()
@@ -95,6 +98,7 @@ SIMULATION = {
         ({"variables": {"tas": {}}}, "is a teacher, but 'tas' is a forcing field"),
         ({"variables": {}}, "'tiny' has no 'variables'"),
         ({"files": ""}, "does not say where 'nbp' is"),
+        ({"files": "/data/x.nc"}, "'/data/x.nc' is absolute, but must lie below"),
         ({"kind": "forcing", "variables": {"tas": {}}}, "which only teachers have"),
         (
             {"kind": "forcing", "simulations": "absent", "variables": {"spco2": {}}},
@@ -199,3 +203,35 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path, content: str) -> None
     (tmp_path / "tiny.yaml").write_text(content)
     with pytest.raises(CatalogError, match=r"tiny\.yaml is no readable YAML"):
         catalog.load("tiny", [tmp_path])
+
+
+def keys_of(schema: type) -> set[str]:
+    return {item.name for item in dataclasses.fields(schema)}
+
+
+def test_every_key_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "catalog.md").read_text("utf-8")
+    schemas = (
+        Entry,
+        entry_schema.VariableSource,
+        entry_schema.Simulation,
+        entry_schema.WeatherSpan,
+        entry_schema.Co2,
+        entry_schema.Residual,
+        entry_schema.FractionSource,
+        entry_schema.AreaSource,
+        entry_schema.TableLayout,
+        entry_schema.RegionLayer,
+    )
+    for schema in schemas:
+        absent = {k for k in keys_of(schema) if not re.search(rf"`{k}[`:]", text)}
+        assert not absent, schema
+    assert all(f"| `{gate}` |" in text for gate in entry_schema.GATES)
+
+
+def test_the_documented_example_fits_the_schema() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "catalog.md").read_text("utf-8")
+    example = re.search(r"```yaml\n(.*?)```", text, re.S)
+    assert example is not None
+    said = yaml.safe_load(example[1])
+    assert parse_entry("trendy_classic", said, "docs").title == "CLASSIC"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.carbon.errors import CatalogError
@@ -92,6 +92,7 @@ def test_the_order_of_the_weather_does_not_matter() -> None:
     np.testing.assert_array_equal(shuffled[index], months)
 
 
+@settings(deadline=None)
 @given(
     year=st.integers(1, 3000),
     first=st.integers(1948, 2000),

@@ -205,11 +205,12 @@ def without_fills(
     fills = [float(f) for f in np.atleast_1d(attrs.get("_FillValue", []))]
     stated = [_number(f) for f in np.atleast_1d(attrs.get("missing_value", []))]
     fills += [f for f in stated if f != 0 and np.isfinite(f)]
-    if values.dtype.kind != "f" or "scale_factor" in attrs:
-        missing = np.isin(values, np.array(fills, dtype=np.float64))
-    else:
-        declared = np.array([*fills, *FILL_VALUES]).astype(values.dtype)
-        missing = np.isin(values, declared)
+    if values.dtype.kind == "f" and "scale_factor" not in attrs:
+        fills += FILL_VALUES
+    missing = np.zeros(values.shape, dtype=bool)
+    for fill in set(fills):
+        # A plain number is compared in the precision of the file, as 1e20 must be.
+        missing |= values == fill
     scale = _number(attrs.get("scale_factor", 1.0))
     offset = _number(attrs.get("add_offset", 0.0))
     cleaned = np.array(values, dtype=np.float32)
@@ -294,13 +295,16 @@ def _read_axis(
     return times.decode(values, units, calendar, source=str(path), years=declared)
 
 
-def _inside(months: NDArray[np.datetime64], years: Years | None) -> NDArray[np.bool_]:
+def _inside(months: NDArray[np.datetime64], years: Years | None) -> slice:
+    """Return where in increasing months the years are."""
     if years is None:
-        return np.ones(months.shape, dtype=bool)
-    year = months.astype("datetime64[Y]").astype(np.int64) + 1970
-    last = np.inf if years[1] is None else years[1]
-    inside: NDArray[np.bool_] = (year >= years[0]) & (year <= last)
-    return inside
+        return slice(None)
+    first = np.datetime64(f"{years[0]:04d}-01", "M")
+    start = int(np.searchsorted(months, first))
+    if years[1] is None:
+        return slice(start, None)
+    after = np.datetime64(f"{years[1] + 1:04d}-01", "M")
+    return slice(start, int(np.searchsorted(months, after)))
 
 
 def _canonical_grid(

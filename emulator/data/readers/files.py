@@ -60,9 +60,10 @@ def match_files(
     found = sorted(path for path in folder.glob(pattern) if path.is_file())
     if not found:
         raise CatalogError(
-            f"No file '{folder / pattern}' for variable '{variable}' of catalog entry "
-            f"'{entry.name}'. Put the data there, or set paths.data (SINK_DATA) to the "
-            f"folder that holds '{entry.root or pattern}'."
+            f"No file '{folder / pattern}', which catalog entry '{entry.name}' needs"
+            f"{f' for {variable!r}' if variable else ''}. Put the data there, or set "
+            f"paths.data (SINK_DATA) to the folder that holds "
+            f"'{entry.root or pattern}'."
         )
     return found
 

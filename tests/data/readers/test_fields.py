@@ -7,7 +7,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.carbon.errors import (
@@ -60,6 +60,7 @@ def test_names_orders_and_ranges_of_coordinates_make_no_difference(
     np.testing.assert_allclose(field.lon, tiny.LON)
 
 
+@settings(deadline=None, max_examples=16)
 @given(shift=st.integers(0, 7))
 def test_rolling_the_columns_makes_no_difference(
     tmp_path_factory: pytest.TempPathFactory, shift: int
@@ -97,6 +98,11 @@ def test_packed_values_are_unpacked() -> None:
     attrs = {"scale_factor": 0.5, "add_offset": 10.0, "_FillValue": np.int16(-999)}
     cleaned = without_fills(np.array([2, -999], "i2"), attrs)
     np.testing.assert_array_equal(cleaned, [11.0, np.nan])
+
+
+def test_a_fill_that_an_integer_cannot_hold_does_no_harm() -> None:
+    cleaned = without_fills(np.array([0, 1], "i1"), {"missing_value": 1e20})
+    np.testing.assert_array_equal(cleaned, [0.0, 1.0])
 
 
 def test_areas_above_the_fill_limit_are_values(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import cftime
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.carbon.errors import TimeAxisError
@@ -116,6 +116,7 @@ def test_even_steps_that_miss_a_month_are_stamped_anew() -> None:
     np.testing.assert_array_equal(axis.months, months_from("2001-01", 24))
 
 
+@settings(deadline=None)
 @given(
     year=st.integers(1700, 2100),
     count=st.integers(1, 10),

@@ -1,0 +1,241 @@
+"""The report of `catalog check`: what it says of tiny files and of real ones."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emulator.data import catalog
+from emulator.data.entry import Entry
+from emulator.data.report import check
+from tests.data import tiny_files as tiny
+
+DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED = Path(os.environ.get("SINK_SHARED_DATA", DEFAULT))
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason=f"no data below SINK_SHARED_DATA ({SHARED})"
+)
+
+
+def write_teacher(root: Path, **changes: np.ndarray) -> None:
+    ones = np.ones((24, *tiny.SHAPE), "f4")
+    fluxes = {"gpp": 8e-9 * ones, "ra": 4e-9 * ones, "rh": 3.9e-9 * ones}
+    fluxes["nbp"] = fluxes["gpp"] - fluxes["ra"] - fluxes["rh"]
+    for name, values in {**fluxes, **changes}.items():
+        tiny.write(root / f"tiny/S2/tiny_S2_{name}.nc", name, values)
+
+
+def test_a_good_teacher_is_usable(tmp_path: Path) -> None:
+    write_teacher(tmp_path)
+    report = check(tiny.entry(), tmp_path)
+    assert report.is_usable
+    assert report.missing == ["S2 fFire"]
+    # 8e-9 kg m-2 s-1 on the sphere over 365 days.
+    expected = 8e-9 * 4 * np.pi * 6.371e6**2 * 365 * 86400 / 1e12
+    assert report.totals["S2"]["2000-2001"]["gpp"] == pytest.approx(expected, rel=1e-6)
+    assert report.coverage["S2"]["nbp"] == 1
+    assert report.residual["S2"] < 1e-6
+    described = next(f for f in report.fields if f.variable == "gpp")
+    assert described.period == "2000-01 to 2001-12, 24 months"
+    assert described.grid == "4x8, 45 degree"
+    assert (described.units_found, described.units_used) == (
+        "kg C m-2 s-1",
+        "kg m-2 s-1",
+    )
+
+
+def test_the_text_and_the_json_say_the_same(tmp_path: Path) -> None:
+    write_teacher(tmp_path)
+    report = check(tiny.entry(gates={"sign": "a test"}), tmp_path)
+    text = report.text()
+    assert text.startswith("tiny (teacher) [testbed]")
+    assert "kg C m-2 s-1 > kg m-2 s-1" in text
+    assert "S2, PgC per year" in text
+    assert "not there: S2 fFire" in text
+    assert text.endswith("Complete and plausible.")
+    assert json.loads(json.dumps(report.to_dict()))["is_usable"] is True
+
+
+def test_a_flipped_sign_is_a_problem_and_an_override_is_told(tmp_path: Path) -> None:
+    flipped = np.full((24, *tiny.SHAPE), -1e-10, "f4")
+    write_teacher(tmp_path, nbp=flipped)
+    report = check(tiny.entry(), tmp_path)
+    assert not report.is_usable
+    assert "PROBLEM: tiny_S2_nbp.nc (tiny S2): 'nbp' has the wrong" in report.text()
+    overridden = tiny.entry(gates={"sign": "a test", "closure": "a test"})
+    report = check(overridden, tmp_path)
+    assert report.is_usable
+    assert "overridden gate sign: tiny_S2_nbp.nc (tiny S2)" in report.text()
+
+
+def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
+    write_teacher(tmp_path)
+    (tmp_path / "tiny/S2/tiny_S2_nbp.nc").write_bytes(b"")
+    tiny.write(tmp_path / "tiny/S2/tiny_S2_rh.nc", "rh", tiny.law(24), units="bananas")
+    problems = check(tiny.entry(), tmp_path).problems
+    assert len(problems) == 3
+    assert "is empty" in problems[0]
+    assert "bananas" in problems[1]
+    assert "has no 'nbp', the net flux" in problems[2]
+
+
+def test_a_teacher_without_files_is_no_teacher(tmp_path: Path) -> None:
+    report = check(tiny.entry(), tmp_path)
+    assert len(report.missing) == 5
+    assert not report.is_usable
+
+
+def test_a_fraction_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    write_teacher(tmp_path)
+    source = {"treatment": "multiply", "variable": "frac", "file": "static.nc"}
+    report = check(tiny.entry(land_fraction=source), tmp_path)
+    assert "static.nc', which catalog entry 'tiny' needs." in report.problems[0]
+
+
+def test_forcing_and_annual_fields_are_described(tmp_path: Path) -> None:
+    warm = np.full((24, *tiny.SHAPE), 288.0, "f4")
+    tiny.write(tmp_path / "tas.nc", "tas", warm, units="K")
+    report = check(tiny.forcing_entry(), tmp_path)
+    assert report.is_usable
+    assert report.fields[0].lowest == report.fields[0].highest == 288
+    celsius = tiny.forcing_entry(variables={"tas": {"units": "degC"}})
+    assert "values of 'tas' lie outside" in check(celsius, tmp_path).problems[0]
+    assert "No file" in check(tiny.forcing_entry(), tmp_path / "absent").problems[0]
+
+
+def test_a_field_without_values_is_described(tmp_path: Path) -> None:
+    nothing = np.full((24, *tiny.SHAPE), np.nan, "f4")
+    tiny.write(tmp_path / "tas.nc", "tas", nothing, units="K")
+    assert np.isnan(check(tiny.forcing_entry(), tmp_path).fields[0].lowest)
+
+
+def regions(**changes: Any) -> Entry:
+    said = {
+        "kind": "regions",
+        "years": None,
+        "evidence": None,
+        "files": "masks.nc",
+        "variables": None,
+        "layers": [{"variable": "half", "names": {1: "South"}}],
+    }
+    return tiny.forcing_entry(**{**said, **changes})
+
+
+def test_regions_are_reported_by_area(tmp_path: Path) -> None:
+    half = np.zeros(tiny.SHAPE, "i2")
+    half[:2] = 1
+    tiny.write(tmp_path / "masks.nc", "half", half, units=None)
+    report = check(regions(), tmp_path)
+    # Half of 510.06 million km2, the sphere of 6371 km.
+    assert report.regions == pytest.approx({"South": 255.03, "other": 255.03}, abs=0.01)
+    assert "South: 255.0 million km2" in report.text()
+    assert not check(regions(files="absent.nc"), tmp_path).is_usable
+
+
+# --- real models ------------------------------------------------------------
+
+LPJ = """\
+S0 1950-1959 159.8 64.7 61.6 3.56 -0.48
+S0 1960-1969 159.4 65.0 61.4 3.49 0.14
+S0 1970-1979 160.2 65.3 61.5 3.46 0.31
+S0 1980-1989 159.8 64.6 61.3 3.53 -0.28
+S0 1990-1999 159.4 64.9 61.0 3.49 0.41
+S0 2000-2009 160.2 65.2 61.3 3.48 0.43
+S1 1950-1959 169.9 69.4 64.5 4.07 0.83
+S1 1960-1969 171.1 70.8 64.7 4.04 2.07
+S1 1970-1979 174.9 72.5 65.0 4.08 3.45
+S1 1980-1989 178.4 73.8 65.5 4.29 3.97
+S1 1990-1999 181.5 75.7 66.1 4.40 5.25
+S1 2000-2009 187.1 78.5 68.2 4.53 5.84
+S2 1950-1959 169.4 69.5 64.4 4.05 1.00
+S2 1960-1969 171.1 70.8 64.5 4.00 2.22
+S2 1970-1979 174.9 72.3 64.9 4.08 3.32
+S2 1980-1989 177.8 73.4 65.9 4.23 3.22
+S2 1990-1999 182.8 75.7 67.3 4.35 3.98
+S2 2000-2009 187.3 78.0 70.5 4.47 2.99
+"""
+"""Published with the data: simulation, decade, gpp, npp, rh, fFire, nbp in PgC."""
+
+
+@needs_shared
+def test_lpjwsl_has_the_totals_it_was_published_with() -> None:
+    report = check(catalog.load("lpjwsl"), SHARED)
+    assert report.is_usable
+    assert report.overridden == []
+    for line in LPJ.splitlines():
+        simulation, decade, *published = line.split()
+        found = report.totals[simulation][decade]
+        for name, value in zip(
+            ("gpp", "npp", "rh", "fFire", "nbp"), published, strict=True
+        ):
+            # Half of the last published digit, and what 11 stored bits leave open.
+            digits = len(value.split(".")[1])
+            tolerance = 0.5 * 10**-digits + 0.005
+            assert found[name] == pytest.approx(float(value), abs=tolerance)
+    # The establishment flux is small; rounding of the files is most of this.
+    assert max(report.residual.values()) < 0.001
+
+
+@needs_shared
+def test_mitgcm_has_the_totals_it_was_published_with() -> None:
+    report = check(catalog.load("mitgcm_dic"), SHARED)
+    assert report.is_usable
+    found = {span: row["fgco2"] for span, row in report.totals["A"].items()}
+    published = {
+        "1982-1989": 1.44,
+        "1990-1999": 1.92,
+        "2000-2009": 2.19,
+        "2010-2019": 2.71,
+    }
+    assert found == pytest.approx(published, abs=0.006)
+    spans = {"1982-1989": 8, "1990-1999": 10, "2000-2006": 7}
+    mean = sum(report.totals["B"][s]["fgco2"] * n for s, n in spans.items()) / 25
+    assert mean == pytest.approx(-0.12, abs=0.006)
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lpjwsl_forcing",
+        "lpjwsl_static",
+        "co2_lpjwsl",
+        "mitgcm_forcing",
+        "mitgcm_surface",
+        "mitgcm_static",
+        "co2_mitgcm",
+        "reccap2_ocean",
+        "reccap2_ocean_biomes",
+        "reccap2_land",
+        "transcom",
+        "biomes",
+    ],
+)
+def test_every_real_product_is_usable(name: str) -> None:
+    report = check(catalog.load(name), SHARED)
+    assert report.is_usable, report.text()
+
+
+@needs_shared
+def test_known_regions_have_their_known_areas() -> None:
+    # Australia with Tasmania 7.7 million km2; Europe as TransCom draws it 9.6; the
+    # Atlantic without its marginal and southern seas about 70.
+    areas = check(catalog.load("transcom"), SHARED).regions
+    assert areas["Australia"] == pytest.approx(7.9, abs=0.4)
+    assert areas["Europe"] == pytest.approx(9.6, abs=0.5)
+    areas = check(catalog.load("reccap2_ocean"), SHARED).regions
+    assert areas["Atlantic"] == pytest.approx(70, abs=3)
+
+
+@needs_shared
+def test_co2_of_lpjwsl_has_no_season() -> None:
+    from emulator.data import readers
+
+    series = readers.read(catalog.load("co2_lpjwsl"), "co2", None, SHARED)
+    by_year = series.values.reshape(-1, 12)
+    assert (by_year == by_year[:, :1]).all()
+    # NOAA, Mauna Loa: the mean of 2012 is 393.9 to 394.1 by version.
+    assert by_year[-1, 0] == pytest.approx(394.0, abs=0.2)
