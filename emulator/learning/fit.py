@@ -4,7 +4,7 @@ import contextlib
 import importlib.metadata
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,29 +87,20 @@ def train(settings: TrainSettings, store: Path, run_dir: Path) -> Path:
 
 
 def _load(settings: TrainSettings, store: Path) -> Cube:
-    """Return the cube of the run's variables."""
+    """Return the cube of the run's variables and simulations."""
     data, model = settings.data, settings.model
-    for name, asked, offered in (
-        ("model.fluxes", model.fluxes, data.fluxes),
-        ("model.forcing", model.forcing, data.forcing_variables),
-        ("learning.simulations", settings.learning.simulations, data.simulations),
-    ):
-        if unknown := [item for item in asked if item not in offered]:
-            raise SettingsError(
-                f"{name} asks for {unknown}, but the data hold {list(offered)}. "
-                f"Choose among these, or add them to the data settings."
-            )
+    _require_offered("model.fluxes", model.fluxes, data.fluxes)
+    _require_offered("model.forcing", model.forcing, data.forcing_variables)
     cube = load_cube(
         store,
         fluxes=model.fluxes or data.fluxes,
         forcing=model.forcing or data.forcing_variables,
         static=data.static_variables,
-        simulations=data.simulations,
-        teachers=data.teachers,
     )
     learned = settings.learning.simulations
     if not learned:
         return cube
+    _require_offered("learning.simulations", learned, cube.simulations)
     # Cells are those of all simulations, so that the run can answer for all.
     rows = [cube.simulations.index(name) for name in learned]
     return replace(
@@ -119,6 +110,15 @@ def _load(settings: TrainSettings, store: Path) -> Cube:
         weather=cube.weather[rows],
         co2=cube.co2[rows],
     )
+
+
+def _require_offered(name: str, asked: Sequence[str], offered: Sequence[str]) -> None:
+    """Raise ``SettingsError`` unless all that is asked for is offered."""
+    if unknown := [item for item in asked if item not in offered]:
+        raise SettingsError(
+            f"{name} asks for {unknown}, but the data hold {list(offered)}. Choose "
+            f"among these, or add them to the data settings."
+        )
 
 
 @dataclass(frozen=True, eq=False)

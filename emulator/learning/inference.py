@@ -441,7 +441,7 @@ def hindcast(
         run_dir: Folder of a run, or one ``emulator.pt``.
         store: The training store.
         years: First and last year; all when None.
-        simulations: Which simulations; those of the run's data when None.
+        simulations: Which simulations; all of the store when None.
         device: "cpu" or "cuda".
 
     Returns:
@@ -465,12 +465,11 @@ def cube_of_run(
 ) -> Cube:
     """Read the variables of a run from a training store."""
     first = emulator.first
-    data = first.settings.get("data", {})
     return load_cube(
         store,
         fluxes=first.fluxes,
         forcing=first.forcing,
         static=first.static,
-        simulations=simulations or data.get("simulations") or first.simulations,
+        simulations=simulations,
         teachers=first.teachers,
     )

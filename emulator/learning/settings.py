@@ -11,7 +11,7 @@ import yaml
 
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import YearSplit
-from emulator.data.prepare import DataSettings
+from emulator.data.settings import DataSettings
 from emulator.models import ModelSettings, model_from_dict, model_to_dict
 from emulator.models.base import require, require_choice
 

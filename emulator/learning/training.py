@@ -8,6 +8,7 @@ on to the very same weights.
 
 import copy
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -177,6 +178,8 @@ class EmulatorTraining(lightning.LightningModule):
         path = self.materials.folder / LAST_FILE
         temporary = path.with_suffix(".part")
         self.trainer.save_checkpoint(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
 
     @torch.no_grad()
