@@ -4,78 +4,125 @@ A thing's settings stand beside the thing; here they are joined to one tree for 
 command and told to Hydra, each tree only when its command runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hydra.core.config_store import ConfigStore
 
 from emulator.carbon.errors import SettingsError
+from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.learning.settings import (
     LearningSettings,
     LoggerSettings,
     MachineSettings,
-    PathSettings,
+    PathsSettings,
     SplitSettings,
     TrainSettings,
 )
+from emulator.models import MODELS
+from emulator.nightly.settings import PredictSettings
 
 SCHEMA = "schema"
 """Name of the schema in a group that has only one kind of settings."""
 
 
 @dataclass
-class DemoSettings:
-    """The simulated Earth of the demo.
+class PrepareCommand:
+    """What ``prepare`` is told.
 
     Attributes:
-        grid_step: Degrees.
+        data: A training store, or None.
+        forcing: A store of forcing without teachers, or None.
+        paths: Where things lie.
+    """
+
+    data: DataSettings | None = None
+    forcing: ForcingSettings | None = None
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+    def __post_init__(self) -> None:
+        """Check that there is one thing to prepare.
+
+        Raises:
+            SettingsError: If there is none, or there are two.
+        """
+        if (self.data is None) == (self.forcing is None):
+            raise SettingsError(
+                "`prepare` makes one store: say data=NAME, or forcing=NAME for forcing "
+                "without teachers. `sink-emulator prepare --help` lists the names."
+            )
+
+
+@dataclass
+class PredictCommand(PredictSettings):
+    """What ``predict`` is told.
+
+    Attributes:
+        paths: Where things lie.
+    """
+
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+
+@dataclass
+class DemoCommand:
+    """What ``demo`` is told: the simulated Earth and where it goes.
+
+    Attributes:
+        grid_step: Degrees; a divisor of 180.
         first: First year of the teachers.
         last: Their last year; the forcing goes on for one more.
         seed: Of the weather.
-        paths: Where everything goes.
+        paths: Where things lie.
     """
 
     grid_step: float = 5.0
     first: int = 1950
     last: int = 2024
     seed: int = 0
-    paths: PathSettings = field(default_factory=PathSettings)
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+    def __post_init__(self) -> None:
+        """Check the grid and the years.
+
+        Raises:
+            SettingsError: If the simulated Earth cannot be made so.
+        """
+        if self.grid_step <= 0 or 180 % self.grid_step:
+            raise SettingsError(
+                f"grid_step is {self.grid_step}, but must divide 180. Try 5 or 10."
+            )
+        if self.first >= self.last:
+            raise SettingsError(
+                f"first is {self.first} and last is {self.last}: the teachers need "
+                f"years. Give a later last."
+            )
 
 
-def register(command: str) -> None:
-    """Tell Hydra the schema of ``conf/<command>.yaml`` and of its groups.
-
-    Raises:
-        SettingsError: If the command takes no settings.
-    """
-    if command not in _TREES:
-        raise SettingsError(
-            f"'{command}' takes no settings; those that do are {sorted(_TREES)}."
-        )
-    store = ConfigStore.instance()
-    store.store(group="paths", name=SCHEMA, node=PathSettings)
-    _TREES[command](store)
-
-
-def _train(store: ConfigStore) -> None:
-    from emulator.data.prepare import DataSettings
-    from emulator.models import MODELS
-
-    store.store(name="train_schema", node=TrainSettings)
-    store.store(group="data", name=SCHEMA, node=DataSettings)
-    store.store(group="split", name=SCHEMA, node=SplitSettings)
-    store.store(group="learning", name=SCHEMA, node=LearningSettings)
-    store.store(group="machine", name=SCHEMA, node=MachineSettings)
-    store.store(group="logger", name=SCHEMA, node=LoggerSettings)
-    for name, settings in MODELS.items():
-        store.store(group="model", name=f"{name}_schema", node=settings)
-
-
-def _demo(store: ConfigStore) -> None:
-    store.store(name="demo_schema", node=DemoSettings)
-
-
-_TREES: Mapping[str, Callable[[ConfigStore], None]] = {
-    "demo": _demo,
-    "train": _train,
+_COMMANDS: Mapping[str, type] = {
+    "demo": DemoCommand,
+    "prepare": PrepareCommand,
+    "train": TrainSettings,
+    "predict": PredictCommand,
 }
+
+_GROUPS: Mapping[str, type] = {
+    "data": DataSettings,
+    "forcing": ForcingSettings,
+    "split": SplitSettings,
+    "learning": LearningSettings,
+    "machine": MachineSettings,
+    "logger": LoggerSettings,
+    "paths": PathsSettings,
+}
+
+
+def register() -> None:
+    """Tell Hydra the schema of every file in ``conf/``."""
+    store = ConfigStore.instance()
+    for name, command in _COMMANDS.items():
+        store.store(name=f"{name}_schema", node=command)
+    for name, group in _GROUPS.items():
+        store.store(group=name, name=SCHEMA, node=group)
+    for name, model in MODELS.items():
+        store.store(group="model", name=f"{name}_schema", node=model)

@@ -161,7 +161,7 @@ def test_interrupt_exits_with_130(
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("emulator.cli.commands.run", interrupted)
+    monkeypatch.setattr("emulator.cli._run", interrupted)
     assert cli.main(["catalog", "list"]) == 130
     assert "interrupted" in capsys.readouterr().err
 

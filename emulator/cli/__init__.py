@@ -32,11 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked = _parse(sys.argv[1:] if arguments is None else list(arguments))
     except SystemExit as stop:  # argparse leaves like this: --help, --version, misuse
         return int(stop.code or 0)
-    _set_up(asked)
-    from emulator.cli import commands  # here, because it takes part of a second
-
     try:
-        commands.run(asked)
+        _set_up(asked)
+        _run(asked)
         sys.stdout.flush()
     except UserError as error:
         if asked.debug:
@@ -70,7 +68,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        if {"-h", "--help"} & set(arguments):
+        if name in arguments and {"-h", "--help"} & set(arguments):
             one.epilog = details(name)
         _add_options(one, name)
     asked, rest = parser.parse_known_args(arguments)
@@ -120,6 +118,18 @@ def _split_catalog(asked: argparse.Namespace, parser: argparse.ArgumentParser) -
     asked.action, *asked.names = words
     if len(asked.names) != (0 if asked.action == "list" else 1):
         parser.error("'list' takes no name, 'show' and 'check' take one")
+
+
+def _run(asked: argparse.Namespace) -> None:
+    """Import what the command needs, and run it."""
+    if asked.command == "catalog":
+        from emulator.cli import catalog
+
+        catalog.run(asked.action, asked.names, asked.overrides)
+    else:
+        from emulator.cli import commands
+
+        commands.run(asked)
 
 
 def _set_up(asked: argparse.Namespace) -> None:

@@ -10,28 +10,27 @@ from typing import Any
 
 from emulator.cli.descriptions import PROGRAM
 from emulator.cli.output import say, working
+from emulator.config import DemoCommand, PredictCommand, PrepareCommand
+from emulator.data.settings import DataSettings, ForcingSettings
+from emulator.learning.settings import PathsSettings, TrainSettings, run_id
 
 
 def run(asked: argparse.Namespace) -> None:
-    """Run the command of a parsed command line.
+    """Run a command that takes settings.
+
+    Args:
+        asked: The parsed command line.
 
     Raises:
         UserError: If settings or data do not allow it.
     """
-    if asked.command == "catalog":
-        from emulator.cli import catalog
-
-        catalog.run(asked.action, asked.names, asked.overrides)
-        return
     from emulator.cli import composing
 
     work = WORK[asked.command]
     if asked.command == "train" and asked.multirun:
-        # One after the other and before any run: two runs must not make one store.
-        for settings in composing.combinations(
-            "train", asked.overrides, asked.config_dir
-        ):
-            _store(settings)
+        # Stores are made here, one after the other: two runs must not make the same.
+        for one in composing.combinations("train", asked.overrides, asked.config_dir):
+            _store(one.data, one.paths)
         folders = composing.sweep("train", asked.overrides, work, asked.config_dir)
         runs = ",".join(str(folder) for folder in folders)
         say(f"Next: {PROGRAM} evaluate run=RUN for each of them, then")
@@ -40,54 +39,61 @@ def run(asked: argparse.Namespace) -> None:
         work(composing.settings_of(asked.command, asked.overrides, asked.config_dir))
 
 
-def prepare(settings: Any) -> Path:
-    """Make a training store, or say that it is there.
-
-    Args:
-        settings: Of type ``emulator.config.PrepareSettings``.
-
-    Returns:
-        The store.
-    """
-    store = _store(settings)
-    say(f"Next: {PROGRAM} train data={settings.data.name}")
-    return store
+def prepare(settings: PrepareCommand) -> Path:
+    """Make a store, or say that it is there."""
+    wanted = settings.data or settings.forcing
+    if wanted is None:
+        raise ValueError("PrepareCommand lets nothing through without a store.")
+    return _store(wanted, settings.paths)
 
 
-def train(settings: Any) -> Path:
-    """Fit an emulator, after preparing its store where that is missing.
+def train(settings: TrainSettings) -> Path:
+    """Fit an emulator, after preparing its store where that is missing."""
+    from emulator.learning.fit import train as fit
 
-    Args:
-        settings: Of type ``emulator.learning.settings.TrainSettings``.
-
-    Returns:
-        The run's folder.
-    """
-    store = _store(settings)
-    from emulator.learning.settings import run_id
-    from emulator.learning.training import train as fit
-
+    store = _store(settings.data, settings.paths)
     folder = Path(settings.paths.runs) / run_id(settings)
-    say(f"run: {folder}")
     fit(settings, store, folder)
-    say(f"Next: {PROGRAM} evaluate run={folder}")
+    say(f"run: {folder}")
     return folder
 
 
-def _store(settings: Any) -> Path:
-    """Return the store of ``settings.data``, prepared first where it is missing."""
-    from emulator.data.prepare import prepare as make
-    from emulator.data.prepare import store_path
+def predict(settings: PredictCommand) -> Path:
+    """Run emulators on forcing and write a sink map."""
+    from emulator.nightly.sinkmap import predict as write
 
     paths = settings.paths
-    wanted = store_path(settings.data, stores_root=Path(paths.stores))
-    if wanted.exists():
-        say(f"store: {wanted} (found)")
-        return wanted
-    with working(f"Preparing {settings.data.name}"):
-        store = make(
-            settings.data, data_root=Path(paths.data), stores_root=Path(paths.stores)
+    with working("Predicting"):
+        sink = write(
+            settings, runs_root=Path(paths.runs), stores_root=Path(paths.stores)
         )
+    say(f"sink map: {sink}")
+    return sink
+
+
+def demo(settings: DemoCommand) -> Path:
+    """Walk the whole path on a simulated Earth."""
+    from emulator.cli.demo import walk
+
+    return walk(settings)
+
+
+def _store(settings: DataSettings | ForcingSettings, paths: PathsSettings) -> Path:
+    """Return the store of ``settings``, made where it is missing."""
+    from emulator.data.prepare import prepare as make
+    from emulator.data.prepare import prepare_forcing, store_path
+
+    stores = Path(paths.stores)
+    if (found := store_path(settings, stores_root=stores)).exists():
+        say(f"store: {found} (found)")
+        return found
+    with working(f"Preparing {settings.name}"):
+        if isinstance(settings, DataSettings):
+            store = make(settings, data_root=Path(paths.data), stores_root=stores)
+        else:
+            store = prepare_forcing(
+                settings, data_root=Path(paths.data), stores_root=stores
+            )
     say(f"store: {store}")
     return store
 
@@ -95,5 +101,7 @@ def _store(settings: Any) -> Path:
 WORK: Mapping[str, Callable[[Any], object]] = {
     "prepare": prepare,
     "train": train,
+    "predict": predict,
+    "demo": demo,
 }
 """The function of each command that takes settings."""

@@ -51,7 +51,7 @@ def settings_of(
         SettingsError: If a key is unknown or missing, or a value does not fit.
     """
     everything = [*overrides, *_searchpath(config_dirs)]
-    with _hydra(command):
+    with _hydra():
         return _compose(command, everything)
 
 
@@ -69,7 +69,7 @@ def combinations(
         SettingsError: If any combination does not fit.
     """
     everything = [*overrides, *_searchpath(config_dirs)]
-    with _hydra(command):
+    with _hydra():
         try:
             parsed = OverridesParser.create().parse_overrides(everything)
             runs = BasicSweeper.split_arguments(parsed, None)[0]
@@ -96,7 +96,7 @@ def sweep(
     Returns:
         What ``run`` returned, in the order of the combinations.
     """
-    with _hydra(command) as hydra:
+    with _hydra() as hydra:
         batches = hydra.multirun(
             config_name=command,
             task_function=_Job(run),
@@ -107,9 +107,9 @@ def sweep(
 
 
 @contextlib.contextmanager
-def _hydra(command: str) -> Iterator[Hydra]:
-    """Start Hydra on ``conf/``, with the schemas of ``command``."""
-    config.register(command)
+def _hydra() -> Iterator[Hydra]:
+    """Start Hydra on ``conf/``, with its schemas."""
+    config.register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra

@@ -2,9 +2,10 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
+from rich.progress import Progress
 
 
 def say(text: str) -> None:
@@ -22,3 +23,25 @@ def working(what: str) -> Iterator[None]:
         return
     with console.status(what):
         yield
+
+
+@contextlib.contextmanager
+def steps(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar of ``total`` steps on a terminal; silent elsewhere.
+
+    Yields:
+        A function to be called with the name of each step when it begins.
+    """
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        begun = 0
+
+        def begin(name: str) -> None:
+            nonlocal begun
+            bar.update(task, completed=begun, description=f"{what} {name}")
+            begun += 1
+
+        yield begin
