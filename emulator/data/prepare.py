@@ -1,0 +1,308 @@
+"""Files of models and forcing in, one training store out.
+
+Everything is read, checked by the plausibility gates, brought onto one grid and one
+time axis, and only then does the store appear. Its name ends with the hash of its
+settings and of the catalog entries behind it: the same of both gives the same store.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+
+from emulator.carbon.errors import StoreError
+from emulator.carbon.grid import Grid
+from emulator.carbon.timeaxis import month_range
+from emulator.data import readers
+from emulator.data.entry import Entry
+from emulator.data.inputs import (
+    Forcing,
+    attributes,
+    read_co2,
+    read_forcing,
+    read_static,
+    surface,
+)
+from emulator.data.seen import require_seen, seen, with_climatology
+from emulator.data.settings import DataSettings, ForcingSettings
+from emulator.data.sources import (
+    Dirs,
+    Settings,
+    Sources,
+    forcing_sources,
+    require_unchanged,
+    root_attributes,
+    settings_hash,
+    training_sources,
+)
+from emulator.data.stores import (
+    FORCING_SCHEMA,
+    TRAINING_SCHEMA,
+    Empty,
+    filling,
+    write_store,
+)
+from emulator.data.teachers import Labels, asked_years, read_labels, where_forced
+
+__all__ = [
+    "DataSettings",
+    "ForcingSettings",
+    "prepare",
+    "prepare_forcing",
+    "store_path",
+]
+
+log = logging.getLogger(__name__)
+
+_LABEL_DIMS = ("simulation", "teacher", "time", "lat", "lon")
+
+
+def prepare(
+    settings: DataSettings,
+    *,
+    data_root: Path,
+    stores_root: Path,
+    catalog_dirs: Dirs = None,
+) -> Path:
+    """Make the training store of ``settings``, or find it made.
+
+    Args:
+        settings: What to take.
+        data_root: The folder below which catalog entries' roots lie.
+        stores_root: The folder of stores.
+        catalog_dirs: Folders of catalog entries; the usual ones when None.
+
+    Returns:
+        The store.
+
+    Raises:
+        UserError: If an entry, a file or a value is not what it must be; the message
+            says what to mend. Nothing is left behind.
+    """
+    sources = training_sources(settings, catalog_dirs)
+    path = store_path(settings, stores_root=stores_root, catalog_dirs=catalog_dirs)
+    if path.exists():
+        require_unchanged(path, TRAINING_SCHEMA, settings, sources, data_root)
+        return path
+    grid = _grid(settings, sources, data_root)
+    forcing = read_forcing(sources.forcing, settings.forcing_variables, grid, data_root)
+    static, overridden = read_static(
+        sources.static, settings.static_variables, grid, data_root
+    )
+    base = surface(settings.domain, sources.static, sources.teachers, grid, data_root)
+    months = _months(settings, forcing)
+    store = xr.Dataset(
+        {
+            **with_climatology(forcing, sources.teachers, settings.simulations),
+            **seen(settings.simulations, sources, forcing, months, data_root),
+            **static,
+            **base,
+        },
+        coords={
+            "simulation": np.array(settings.simulations, object),
+            "teacher": np.array([entry.title for entry in sources.teachers], object),
+            **_coordinates(grid, months),
+        },
+        attrs=root_attributes(settings, TRAINING_SCHEMA, sources, data_root),
+    )
+    shape = (len(settings.simulations), len(sources.teachers), months.size, *grid.shape)
+    empty = {
+        flux: Empty(_LABEL_DIMS, shape, attributes(flux, {}))
+        for flux in settings.fluxes
+    }
+    with filling(store, empty, path) as group:
+        record = _Record([*forcing.overridden, *overridden])
+        for s, simulation in enumerate(settings.simulations):
+            for t, teacher in enumerate(sources.teachers):
+                if simulation not in teacher.simulations:
+                    continue
+                log.info("Reading %s %s", teacher.title, simulation)
+                labels = read_labels(
+                    teacher,
+                    simulation,
+                    settings.fluxes,
+                    (settings.years[0], settings.years[1]),
+                    base,
+                    grid,
+                    data_root,
+                )
+                require_seen(store, teacher, simulation, labels.years, forcing)
+                record.add(teacher, simulation, labels)
+                for flux, values in labels.fluxes.items():
+                    kept, dropped = where_forced(
+                        values, flux, base["fraction"], forcing
+                    )
+                    record.override(dropped)
+                    _fill(group[flux], (s, t), kept, months)
+        record.write(group)
+    return path
+
+
+def prepare_forcing(
+    settings: ForcingSettings,
+    *,
+    data_root: Path,
+    stores_root: Path,
+    catalog_dirs: Dirs = None,
+) -> Path:
+    """Make the forcing store of ``settings``, or find it made.
+
+    It holds forcing (time, lat, lon), ``co2`` (time) and static fields of calendar
+    months: what a prediction needs.
+
+    Arguments and errors are those of ``prepare``.
+    """
+    sources = forcing_sources(settings, catalog_dirs)
+    path = store_path(settings, stores_root=stores_root, catalog_dirs=catalog_dirs)
+    if path.exists():
+        require_unchanged(path, FORCING_SCHEMA, settings, sources, data_root)
+        return path
+    grid = None if settings.grid_step is None else Grid.regular(settings.grid_step)
+    years = (settings.years[0], settings.years[1]) if settings.years else None
+    forcing = read_forcing(
+        sources.forcing, settings.forcing_variables, grid, data_root, years=years
+    )
+    static, overridden = read_static(
+        sources.static, settings.static_variables, forcing.grid, data_root
+    )
+    base = surface(settings.domain, sources.static, [], forcing.grid, data_root)
+    co2 = read_co2(sources.co2[settings.co2], forcing.months, data_root)
+    known = np.isfinite(co2)
+    if not known.any():
+        raise StoreError(
+            f"'{settings.co2}' has no CO2 for any month of the forcing, "
+            f"{forcing.months[0]} to {forcing.months[-1]}. Choose a table of these "
+            f"years."
+        )
+    attrs = root_attributes(settings, FORCING_SCHEMA, sources, data_root)
+    attrs["gates_overridden"] = json.dumps([*forcing.overridden, *overridden])
+    store = xr.Dataset(
+        {
+            **forcing.fields,
+            "co2": (("time",), co2, attributes("co2", {})),
+            **static,
+            **base,
+        },
+        coords={
+            **_coordinates(forcing.grid, forcing.months),
+        },
+        attrs=attrs,
+    )
+    return write_store(store.isel(time=np.flatnonzero(known)), path)
+
+
+def store_path(
+    settings: Settings,
+    *,
+    stores_root: Path,
+    catalog_dirs: Dirs = None,
+) -> Path:
+    """Return where the store of ``settings`` is, or would be.
+
+    Raises:
+        CatalogError: If a catalog entry is missing or wrong.
+    """
+    if isinstance(settings, DataSettings):
+        sources = training_sources(settings, catalog_dirs)
+    else:
+        sources = forcing_sources(settings, catalog_dirs)
+    return stores_root / f"{settings.name}-{settings_hash(settings, sources)}.zarr"
+
+
+def _grid(settings: DataSettings, sources: Sources, data_root: Path) -> Grid:
+    """Return the grid asked for, else that of the first teacher."""
+    if settings.grid_step is not None:
+        return Grid.regular(settings.grid_step)
+    years = (settings.years[0], settings.years[1])
+    teacher, simulation = next(
+        (teacher, simulation)
+        for teacher in sources.teachers
+        for simulation in settings.simulations
+        if simulation in teacher.simulations
+    )
+    first, _ = asked_years(teacher, simulation, years)
+    field = readers.read(
+        teacher, settings.fluxes[0], simulation, data_root, years=(first, first)
+    )
+    return Grid(field.lat.values, field.lon.values)
+
+
+def _months(settings: DataSettings, forcing: Forcing) -> NDArray[np.datetime64]:
+    """Return the months from the history before the labels to the forcing's end."""
+    first, last = settings.years
+    end = max(np.datetime64(f"{last:04d}-12", "M"), forcing.months[-1])
+    return month_range(f"{first - settings.history_years:04d}-01", str(end))
+
+
+def _fill(
+    array: Any,
+    place: tuple[int, int],
+    labels: xr.DataArray,
+    months: NDArray[np.datetime64],
+) -> None:
+    """Write the labels of one simulation, and from which files they are."""
+    whole = np.full((months.size, *labels.shape[1:]), np.nan, np.float32)
+    first = int((labels.time.values[0].astype("M8[M]") - months[0]).astype(int))
+    whole[first : first + labels.shape[0]] = labels.to_numpy()
+    array[place] = whole
+    names = ("catalog_entry", "source_file", "source_units", "sha256")
+    said = json.loads(array.attrs.get("sources", "[]"))
+    said.append({name: labels.attrs.get(name, "") for name in names})
+    array.attrs["sources"] = json.dumps(said)
+
+
+class _Record:
+    """What is known of the labels only once they have been read."""
+
+    def __init__(self, overridden: list[str]) -> None:
+        """Begin with the gates overridden for the forcing."""
+        self._overridden = overridden
+        self._calendars: dict[str, str] = {}
+        self._residual: dict[str, dict[str, float]] = {}
+        self._kept: dict[str, dict[str, float]] = {}
+
+    def override(self, gates: list[str]) -> None:
+        """Note overridden gates, each once."""
+        self._overridden = list(dict.fromkeys([*self._overridden, *gates]))
+
+    def add(self, teacher: Entry, simulation: str, labels: Labels) -> None:
+        """Note what was found in one simulation."""
+        self.override(labels.gates.overridden)
+        first = next(iter(labels.fluxes.values()))
+        self._calendars[teacher.title] = first.attrs["source_calendar"]
+        self._kept.setdefault(teacher.title, {})[simulation] = round(labels.kept, 5)
+        if labels.gates.residual is not None:
+            residual = self._residual.setdefault(teacher.title, {})
+            residual[simulation] = float(f"{labels.gates.residual:.3g}")
+
+    def write(self, group: zarr.Group) -> None:
+        """Write it all into the root of the store."""
+        group.attrs.update(
+            {
+                "gates_overridden": json.dumps(self._overridden),
+                "source_calendar": json.dumps(self._calendars),
+                "closure_residual": json.dumps(self._residual),
+                "gross_flux_kept": json.dumps(self._kept),
+            }
+        )
+
+
+def _coordinates(
+    grid: Grid, months: NDArray[np.datetime64]
+) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
+    """Return latitude, longitude and the first day of each month, as CF has them."""
+    named = {
+        "time": (months.astype("datetime64[ns]"), "T", {}),
+        "lat": (grid.lat, "Y", {"units": "degrees_north"}),
+        "lon": (grid.lon, "X", {"units": "degrees_east"}),
+    }
+    names = {"time": "time", "lat": "latitude", "lon": "longitude"}
+    return {
+        dim: (dim, values, {"standard_name": names[dim], "axis": axis, **units})
+        for dim, (values, axis, units) in named.items()
+    }
