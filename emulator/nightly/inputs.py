@@ -15,7 +15,7 @@ from emulator.carbon.errors import StoreError
 from emulator.carbon.timeaxis import as_months
 from emulator.data.stores import FORCING_SCHEMA, TRAINING_SCHEMA, open_store
 
-_PASSED_ON = ("fraction", "status", "coverage")
+_PASSED_ON = ("status", "coverage")
 
 
 def find_store(name: str, domain: str, stores_root: Path) -> Path:
@@ -62,8 +62,8 @@ def read_forcing(path: Path, domain: str, names: Sequence[str]) -> xr.Dataset:
 
     Returns:
         Each name and ``co2`` (ppm) with dims (time, lat, lon) and (time,), lazily;
-        ``fraction(lat, lon)`` and, if the store states them, ``status(time)`` and
-        ``coverage(time)``; the attributes of the store.
+        ``status(time)`` and ``coverage(time)`` if the store states them; the
+        attributes of the store.
 
     Raises:
         StoreError: If the store is of the other domain, lacks a variable, or has no
@@ -75,7 +75,7 @@ def read_forcing(path: Path, domain: str, names: Sequence[str]) -> xr.Dataset:
             f"{path} is forcing of the {store.attrs.get('domain')}, but the run is of "
             f"the {domain}. Give land_forcing=PATH and ocean_forcing=PATH apart."
         )
-    if missing := [name for name in (*names, "co2", "fraction") if name not in store]:
+    if missing := [name for name in (*names, "co2") if name not in store]:
         raise StoreError(
             f"{path} lacks {', '.join(missing)}, which the {domain} run needs. Prepare "
             f"forcing with these variables."

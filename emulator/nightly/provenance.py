@@ -15,10 +15,19 @@ import xarray as xr
 SCHEMA = "sink-map/1"
 """Name and number of the layout; raised when a reader would have to change."""
 
-ORIGIN = ("evidence", "catalog", "forcing_catalog", "checkpoint", "code_version")
-"""Attributes that a prediction may carry: text, ``catalog`` and ``forcing_catalog``
-as JSON objects ``{entry name: entry}`` of all products behind the run and behind its
-forcing. What is absent is called "not stated" in the map."""
+ORIGIN = (
+    "evidence",
+    "catalog",
+    "forcing_catalog",
+    "checkpoint",
+    "code_version",
+    "training_store_hash",
+    "own_state",
+)
+"""Attributes that a prediction may carry, all text. ``catalog`` and
+``forcing_catalog`` are JSON objects ``{entry name: entry}`` of the products behind the
+run and behind its forcing; ``own_state`` is one of inputs that are a teacher's own
+answers. What is absent is called "not stated" in the map."""
 
 _NOT_STATED = "not stated"
 
@@ -42,9 +51,16 @@ def root_attributes(
         domain: {
             "checkpoint": str(prediction.attrs.get("checkpoint", _NOT_STATED)),
             "trained with": str(prediction.attrs.get("code_version", _NOT_STATED)),
+            "training store": str(
+                prediction.attrs.get("training_store_hash", _NOT_STATED)
+            ),
             "forcing": sorted(catalog(prediction, "forcing_catalog")),
             "last month": str(prediction["time"].to_numpy()[-1].astype("M8[M]")),
         }
+        for domain, prediction in predictions.items()
+    }
+    own_state = {
+        domain: sorted(json.loads(prediction.attrs.get("own_state", "{}")))
         for domain, prediction in predictions.items()
     }
     return {
@@ -78,6 +94,13 @@ def root_attributes(
             "is the spread between teachers; *_emulator_std is the spread between "
             "networks, an upper bound for the ensemble mean, not calibrated. Neither "
             "is the uncertainty of the real sink."
+            + "".join(
+                f" The {domain} emulator was given {', '.join(names)} as the teacher "
+                f"itself simulates them, which no real forcing offers: its skill is "
+                f"an upper bound."
+                for domain, names in own_state.items()
+                if names
+            )
         ),
         "comment": (
             "Fluxes are per m2 of land (nbp) or of sea (fgco2), means over the "
@@ -97,6 +120,27 @@ def coverage_attributes(sink_map: xr.Dataset) -> dict[str, str | float]:
         "time_coverage_start": str(bounds[0, 0].astype("M8[D]")),
         "time_coverage_end": str(bounds[-1, 1].astype("M8[D]")),
         "time_coverage_resolution": "P1M",
+    }
+
+
+def of_forcing(forcing: Mapping[str, Any], run: Mapping[str, str]) -> dict[str, str]:
+    """Return the attributes that a prediction owes to its forcing.
+
+    Args:
+        forcing: Attributes of the forcing's store.
+        run: Attributes of the run.
+    """
+    evidence = list(dict.fromkeys((run["evidence"], str(forcing.get("evidence", "")))))
+    return {
+        "evidence": " with forcing: ".join(filter(None, evidence)),
+        "forcing_catalog": json.dumps(
+            {
+                name: entry
+                for name, entry in json.loads(forcing.get("catalog", "{}")).items()
+                if entry.get("kind") != "teacher"
+            }
+        ),
+        "own_state": str(forcing.get("own_state", "{}")),
     }
 
 

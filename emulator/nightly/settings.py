@@ -51,3 +51,19 @@ class PredictSettings:
                 "predict needs a run: give land=RUN, ocean=RUN or both, with the path "
                 "that `sink-emulator train` printed."
             )
+        there = [name for name in ("land", "ocean") if getattr(self, name)]
+        if self.map.grid in ("", *there):
+            return
+        try:
+            float(self.map.grid)
+        except ValueError:
+            raise SettingsError(
+                f"map.grid is {self.map.grid!r}, but this map is of "
+                f"{' and '.join(there)}. Choose {' or '.join(there)}, or a step in "
+                f"degrees, e.g. map.grid=1."
+            ) from None
+
+    def forcing_of(self, domain: str) -> str:
+        """Return the name or path of a domain's forcing; empty if none is given."""
+        own = {"land": self.land_forcing, "ocean": self.ocean_forcing}
+        return own[domain] or self.forcing

@@ -7,7 +7,7 @@ A prediction is a data set of one domain with
 
 * ``<flux>(teacher, time, lat, lon)``, kg m-2 s-1 per m2 of the domain, and optionally
   ``<flux>_emulator_std`` alike; the flux is ``nbp`` on land, ``fgco2`` at sea; NaN
-  where the emulator has no cell, the same cells for all teachers and months;
+  where a teacher has no cell, the same cells in all months;
 * ``fraction(lat, lon)``, the share of the cell in the domain;
 * optionally ``status(time)`` (codes of `layout.STATUS`) and ``coverage(time)`` of the
   forcing;
@@ -15,26 +15,62 @@ A prediction is a data set of one domain with
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-import emulator
 from emulator.carbon.errors import GridMismatchError, SettingsError, StoreError
 from emulator.carbon.grid import Grid
 from emulator.carbon.regions import latitude_bands
 from emulator.carbon.timeaxis import as_months
 from emulator.carbon.variables import variable
 from emulator.data import regrid
-from emulator.nightly import layout, provenance
+from emulator.data.stores import code_version
+from emulator.learning.inference import open_run
+from emulator.nightly import layout, provenance, publish
 from emulator.nightly.budget import FRACTIONS, SINKS, regional_totals
+from emulator.nightly.inputs import find_store, read_forcing
+from emulator.nightly.settings import MapSettings, PredictSettings
+
+__all__ = ["MapSettings", "PredictSettings", "assemble", "predict"]
 
 Array = NDArray[np.float64]
 
 _MAP = ("time", "lat", "lon")
 _LAND_OR_SEA = {"land": "land", "ocean": "sea"}
+
+
+def predict(
+    settings: PredictSettings,
+    *,
+    runs_root: Path = Path("runs"),
+    stores_root: Path = Path("stores"),
+) -> Path:
+    """Ask one or two trained runs about a forcing, and write the sink map.
+
+    Args:
+        settings: What to ask, and where the map goes.
+        runs_root: Folder in which runs named without a path lie.
+        stores_root: Folder in which forcing named without a path lies.
+
+    Returns:
+        The path of the Zarr store; ``sink.nc`` (or its name) lies beside it.
+
+    Raises:
+        CheckpointError: If a run cannot be read, or does not fit the forcing.
+        StoreError: If the forcing is not there or does not fit, or the map cannot be
+            written.
+        SettingsError: If a run is of the other domain, or the grid is not known.
+    """
+    # Before the minutes of work, not after them.
+    publish.require_free(Path(settings.out), overwrite=settings.overwrite)
+    land = _ask("land", settings.land, settings, runs_root, stores_root)
+    ocean = _ask("ocean", settings.ocean, settings, runs_root, stores_root)
+    sink_map = assemble(land, ocean, map_grid=settings.map.grid or None)
+    return publish.write(sink_map, Path(settings.out), overwrite=settings.overwrite)
 
 
 def assemble(
@@ -65,8 +101,8 @@ def assemble(
         ValueError: If there is no prediction at all.
         SettingsError: If ``map_grid`` is neither a domain that is there nor a step.
         StoreError: If a prediction lacks a variable, months or teachers.
-        GridMismatchError: If cells are missing in some months or teachers only,
-            since a total would then change without any change of the sink.
+        GridMismatchError: If cells are missing in some months only, since a total
+            would then change without any change of the sink.
     """
     given = {"land": land, "ocean": ocean}
     predictions = {d: _checked(p, d) for d, p in given.items() if p is not None}
@@ -77,6 +113,7 @@ def assemble(
         np.concatenate([as_months(p["time"].to_numpy()) for p in predictions.values()])
     )
     issued = np.datetime64("now", "s") if issued is None else issued
+    version = code_version()
 
     sink_map = layout.frame(grid, months)
     for domain, prediction in predictions.items():
@@ -86,10 +123,45 @@ def assemble(
     for name, field in sink_map.data_vars.items():
         field.attrs["coverage_content_type"] = provenance.content_type(str(name))
     sink_map.attrs = {
-        **provenance.root_attributes(predictions, issued, emulator.__version__),
+        **provenance.root_attributes(predictions, issued, version),
         **provenance.coverage_attributes(sink_map),
     }
     return sink_map
+
+
+def _ask(
+    domain: str,
+    run: str | None,
+    settings: PredictSettings,
+    runs_root: Path,
+    stores_root: Path,
+) -> xr.Dataset | None:
+    """Return the prediction of one domain, as the module describes it."""
+    if not run:
+        return None
+    emulator = open_run(Path(run) if Path(run).exists() else runs_root / run)
+    if emulator.domain != domain:
+        raise SettingsError(
+            f"{domain}={run} is a run of the {emulator.domain}. Give it as "
+            f"{emulator.domain}={run}."
+        )
+    attributes = emulator.attributes()
+    name = settings.forcing_of(domain) or str(
+        stores_root / attributes["training_store"]
+    )
+    forcing = read_forcing(
+        find_store(name, domain, stores_root), domain, emulator.forcing_names
+    )
+    prediction = emulator.predict(forcing)
+    share = np.zeros(np.prod(emulator.grid.shape))
+    share[emulator.cells.numpy()] = emulator.area.numpy()
+    share = share.reshape(emulator.grid.shape) / emulator.grid.cell_area()
+    prediction["fraction"] = (("lat", "lon"), share)
+    for stated in ("status", "coverage"):
+        if stated in forcing:
+            prediction[stated] = forcing[stated].sel(time=prediction["time"]).compute()
+    prediction.attrs |= attributes | provenance.of_forcing(forcing.attrs, attributes)
+    return prediction
 
 
 def _checked(prediction: xr.Dataset, domain: str) -> xr.Dataset:
@@ -141,16 +213,16 @@ def _domain_part(
     teachers = prediction.sizes["teacher"]
     values = np.full((teachers, months.size, *grid.shape), np.nan, np.float32)
     mean, error = np.full((2, *values.shape[1:]), np.nan)
-    mean[slots] = 0.0
     errors = prediction.get(f"{flux}_emulator_std")
-    if errors is not None and errors.notnull().any():  # a lone network has none
-        error[slots] = 0.0
+    has_errors = errors is not None and bool(errors.notnull().any())
+    mean[slots] = 0.0
+    error[slots] = 0.0 if has_errors else np.nan
     # One teacher at a time: only the published float32 holds all of them at once.
     for index in range(teachers):
         field = to_map(prediction[flux][index].to_numpy())
         values[index, slots] = field
         mean[slots] += field / teachers
-        if errors is not None:
+        if errors is not None and has_errors:
             error[slots] += to_map(errors[index].to_numpy()) / teachers
     deviation = _deviation(values, mean)
 
@@ -185,34 +257,37 @@ class _ToMap:
     def __init__(self, prediction: xr.Dataset, flux: str, grid: Grid) -> None:
         source = _grid(prediction)
         self._covered = _covered(prediction, flux)
-        self._operator = None
+        self._operator: regrid.Regridding | None = None
         self.fraction: Array = self._covered
         if not source.matches(grid):
             self._operator = regrid.conservative(source, grid)
             _, self.fraction = self._operator.apply(self._covered, self._covered)
 
     def __call__(self, field: NDArray[Any]) -> Array:
-        """Return (time, lat, lon) on the map grid, NaN where the fraction is 0."""
-        inside = np.where(self._covered > 0, field.astype(np.float64), np.nan)
+        """Return (time, lat, lon) on the map grid, NaN where the fraction is 0.
+
+        A cell that this teacher lacks and another has counts as 0, as it does in the
+        teacher's own total; the mean of totals is then the total of the mean.
+        """
+        filled = np.nan_to_num(field.astype(np.float64))
+        inside = np.where(self._covered > 0, filled, np.nan)
         if self._operator is None:
             return inside
-        moved: Array = self._operator.apply(inside, self._covered)[0]
-        return moved
+        return self._operator.apply(inside, self._covered)[0]
 
 
 def _covered(prediction: xr.Dataset, flux: str) -> Array:
-    """Return the share of each cell that has both the domain and a prediction."""
+    """Return the share of each cell that has the domain and any teacher's flux."""
     finite = prediction[flux].notnull()
-    always = finite.all(["teacher", "time"]).to_numpy()
-    ever = finite.any(["teacher", "time"]).to_numpy()
+    always, ever = finite.all("time").to_numpy(), finite.any("time").to_numpy()
     if (always != ever).any():
         raise GridMismatchError(
-            f"{int((always != ever).sum())} cells have {flux} in some months or for "
-            f"some teachers only, so that totals would not be comparable. Look for "
-            f"NaN in the forcing, and predict again."
+            f"{int((always != ever).any(axis=0).sum())} cells have {flux} in some "
+            f"months only, so that totals would not be comparable. Look for NaN in "
+            f"the forcing, and predict again."
         )
     fraction = prediction["fraction"].to_numpy().astype(np.float64)
-    return np.where(always, np.nan_to_num(fraction), 0.0)
+    return np.where(ever.any(axis=0), np.nan_to_num(fraction), 0.0)
 
 
 def _deviation(values: NDArray[np.float32], mean: Array) -> Array:

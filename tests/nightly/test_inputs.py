@@ -86,7 +86,7 @@ def test_weather_before_a_hole_is_left_out(tmp_path: Path) -> None:
 def test_forcing_store_is_taken_as_it_is(tmp_path: Path) -> None:
     path = write_store(forcing_store(), tmp_path / "store.zarr")
     forcing = read_forcing(path, "land", ["tas"])
-    assert set(forcing.data_vars) == {"tas", "co2", "fraction", "status"}
+    assert set(forcing.data_vars) == {"tas", "co2", "status"}
     assert forcing.sizes["time"] == 6
 
 

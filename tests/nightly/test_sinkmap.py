@@ -103,6 +103,25 @@ def test_emulator_spread_of_a_lone_network_stays_missing() -> None:
     assert sink_map["nbp_mean"].notnull().any()
 
 
+def test_total_of_the_mean_is_the_mean_of_totals_where_teachers_differ_in_cells() -> (
+    None
+):
+    land = prediction("land", fraction=np.ones(Grid.regular(30).shape))
+    for name in ("nbp", "nbp_emulator_std"):
+        land[name][0, :, 4:] = np.nan  # teacher A has nothing in the north
+    sink_map = assemble(land, None, map_grid=20)
+    teachers = total(sink_map, "nbp", "land_fraction")
+    expected = domain_total(land["nbp"][0, 0].to_numpy(), land["fraction"].to_numpy())
+    assert float(teachers[0, 0]) == pytest.approx(
+        expected * YEAR_IN_SECONDS / 1e12, abs=1e-5
+    )
+    np.testing.assert_allclose(
+        total(sink_map, "nbp_mean", "land_fraction"), teachers.mean("land_teacher"),
+        atol=1e-5,
+    )  # fmt: skip
+    assert sink_map["nbp"].notnull().all()
+
+
 def test_months_are_the_union_and_a_domain_is_missing_where_it_has_none() -> None:
     land = prediction("land", first="2000-01", last="2001-12")
     ocean = prediction("ocean", first="2001-01", last="2002-06")
@@ -236,6 +255,14 @@ def test_attributes_say_what_stands_behind_the_map() -> None:
     assert "Not in this version: calibrated intervals" in attrs["uncertainty"]
 
 
+def test_inputs_that_no_night_has_are_confessed() -> None:
+    ocean = prediction("ocean")
+    ocean.attrs["own_state"] = json.dumps({"tos": "C", "sos": "C"})
+    said = assemble(None, ocean).attrs["uncertainty"]
+    assert "ocean emulator was given sos, tos as the teacher itself" in said
+    assert "upper bound." in said
+
+
 def test_evidence_of_two_kinds_is_told_apart() -> None:
     land, ocean = prediction("land"), prediction("ocean")
     ocean.attrs["evidence"] = "real teacher, simulated forcing"
@@ -276,5 +303,5 @@ def test_cells_that_come_and_go_are_refused() -> None:
     fraction = np.ones(Grid.regular(30).shape)
     land = prediction("land", fraction=fraction)
     land["nbp"][1, 3, 2, 2] = np.nan
-    with pytest.raises(GridMismatchError, match="1 cells have nbp in some months"):
+    with pytest.raises(GridMismatchError, match="1 cells have nbp in some months only"):
         assemble(land, None)
