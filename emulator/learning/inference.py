@@ -19,12 +19,7 @@ from torch import Tensor
 
 from emulator.carbon.errors import CheckpointError
 from emulator.carbon.grid import Grid
-from emulator.carbon.timeaxis import (
-    as_months,
-    month_of,
-    require_monotone_complete,
-    years_of,
-)
+from emulator.carbon.timeaxis import month_of, years_of
 from emulator.carbon.variables import variable
 from emulator.data.windows import Cube, load_cube, usable_months
 from emulator.learning.answering import Answering
@@ -36,6 +31,7 @@ from emulator.learning.batch import (
 )
 from emulator.learning.blocks import Block, answerable, plan_blocks
 from emulator.learning.checkpoint import Checkpoint, checkpoint_paths, load_checkpoint
+from emulator.learning.offered import read_forcing, require_cube
 
 Floats = NDArray[np.float32]
 
@@ -131,7 +127,7 @@ class Emulator:
                 variable, values, months, or is on another grid.
         """
         places = [self._teacher(name) for name in teachers or self.teachers]
-        months, weather, ppm = self._read(forcing)
+        months, weather, ppm = read_forcing(forcing, self.first)
         known = np.isfinite(ppm)
         everything = np.ones(months.size, bool)
         blocks = self._plan(months, known, everything)
@@ -207,7 +203,7 @@ class Emulator:
             CheckpointError: If a teacher was never learned, or cells, forcing or grid
                 are others.
         """
-        self._require_cube(cube)
+        require_cube(cube, self.first)
         places = [self._teacher(name) for name in cube.teachers]
         asked = np.ones(cube.months.size, bool) if wanted is None else wanted
         plan = {
@@ -307,68 +303,6 @@ class Emulator:
                 f"whose data settings name '{name}'."
             )
         return self.teachers.index(name)
-
-    def _require_cube(self, cube: Cube) -> None:
-        """Refuse a cube of other forcing, grid or cells."""
-        if cube.forcing_names != self.forcing_names:
-            raise CheckpointError(
-                f"The network learned from the forcing {list(self.forcing_names)}, "
-                f"but the store offers {list(cube.forcing_names)}. Ask for the same."
-            )
-        same = cube.grid.matches(self.grid) and torch.equal(cube.cells, self.cells)
-        if not same:
-            raise CheckpointError(
-                f"The network learned {len(self.cells)} cells of the grid "
-                f"{self.grid.describe()}, but the store has {len(cube.cells)} of "
-                f"{cube.grid.describe()}. Use the store that the run was trained on."
-            )
-
-    def _read(
-        self, forcing: xr.Dataset
-    ) -> tuple[NDArray[np.datetime64], Floats, Floats]:
-        """Return months, weather (time, forcing, cell) and CO2 (time,), checked."""
-        names = [*self.forcing_names, "co2"]
-        if missing := [name for name in names if name not in forcing]:
-            raise CheckpointError(
-                f"The run needs the forcing {', '.join(names)}, but "
-                f"{', '.join(missing)} is missing. Prepare forcing with it, or train "
-                f"a run without it (model.forcing)."
-            )
-        found = Grid(lat=forcing["lat"].to_numpy(), lon=forcing["lon"].to_numpy())
-        if not found.matches(self.grid):
-            raise CheckpointError(
-                f"The run works on {self.grid.describe()}, but the forcing is on "
-                f"{found.describe()}. Regrid the forcing (prepare it for this run)."
-            )
-        months = as_months(forcing["time"].to_numpy())
-        require_monotone_complete(months)
-        cells = self.cells.numpy()
-        weather = np.empty((months.size, len(names) - 1, cells.size), np.float32)
-        for channel, name in enumerate(self.forcing_names):
-            self._require_unit(forcing[name])
-            field = forcing[name].transpose("time", "lat", "lon").to_numpy()
-            weather[:, channel] = field.reshape(months.size, -1)[:, cells]
-            holes = ~np.isfinite(weather[:, channel])
-            if holes.any():
-                month = months[int(np.flatnonzero(holes.any(axis=1))[0])]
-                raise CheckpointError(
-                    f"The forcing '{name}' has no value in "
-                    f"{int(holes.any(axis=0).sum())} of the run's {cells.size} cells, "
-                    f"first in {month}. Fill it, or end the forcing before."
-                )
-        self._require_unit(forcing["co2"])
-        ppm: Floats = forcing["co2"].to_numpy().astype(np.float32)
-        return months, weather, ppm
-
-    def _require_unit(self, field: xr.DataArray) -> None:
-        """Refuse a stated unit that is not the canonical one."""
-        wanted = variable(str(field.name)).units
-        found = field.attrs.get("units", wanted)
-        if found not in (wanted, "ppm" if field.name == "co2" else wanted):
-            raise CheckpointError(
-                f"The forcing '{field.name}' is in {found!r}, but the run learned from "
-                f"{wanted!r}. Convert it, or read it through the catalog."
-            )
 
     def _maps(self, values: Floats) -> Floats:
         """Put (..., cell) on maps (..., lat, lon), NaN elsewhere."""

@@ -197,15 +197,22 @@ def weather_months(cube: Cube) -> NDArray[np.int64]:
     return month
 
 
+def seen_weather(
+    cube: Cube, chosen: NDArray[np.bool_], memory: int
+) -> NDArray[np.bool_]:
+    """Return which weather the chosen months (simulation, time) and memories saw."""
+    seen = np.zeros(cube.forcing.shape[0], bool)
+    rows, times = np.nonzero(chosen)
+    for lag in range(memory + 1):
+        seen[cube.weather.numpy()[rows, times - lag]] = True
+    return seen
+
+
 def _forcing(
     cube: Cube, chosen: NDArray[np.bool_], month: NDArray[np.int64], memory: int
 ) -> dict[str, Tensor]:
     """Fit the forcing's climatology on all weather that the chosen months saw."""
-    sequence = cube.weather.numpy()
-    seen = np.zeros(cube.forcing.shape[0], bool)
-    for lag in range(memory + 1):
-        rows, times = np.nonzero(chosen)
-        seen[sequence[rows, times - lag]] = True
+    seen = seen_weather(cube, chosen, memory)
     of_month = weather_months(cube)
     missing = sorted(set(range(12)) - set(of_month[seen].tolist()))
     if missing or set(month[chosen.any(axis=0)].tolist()) != set(range(12)):

@@ -20,6 +20,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from emulator.carbon.errors import SettingsError
 from emulator.learning.batch import TrainingData, gather_batch
 from emulator.learning.losses import AnnualLoss, cell_loss
 from emulator.learning.metrics import MetricsFile
@@ -198,6 +199,12 @@ class EmulatorTraining(lightning.LightningModule):
         row = {"step": float(step), "rate": self._rate()}
         row["train_loss"] = float(self.loss_sum[0] / self.loss_sum[1])
         row["seconds"] = time.monotonic() - self.started
+        if not math.isfinite(row["train_loss"]):
+            raise SettingsError(
+                f"The loss is {row['train_loss']} before step {step}: training "
+                f"diverged. Lower learning.peak_rate ({work.settings.peak_rate:g}), or "
+                f"set learning.gradient_clip to 1."
+            )
         self.loss_sum.zero_()
         if work.validation is None:
             self._keep(step, math.nan)

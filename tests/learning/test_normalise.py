@@ -1,0 +1,203 @@
+"""References and scales: fitted on training months, by hand where it matters."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from emulator.carbon.errors import SettingsError
+from emulator.learning.normalise import (
+    DEVIATION_FLOOR,
+    Normaliser,
+    fit_normaliser,
+    seen_weather,
+    take,
+    weather_months,
+)
+from emulator.models import PointwiseSettings, RecurrentSettings
+from tests.learning.cubes import chosen_years, small_cube
+
+
+def fit(cube=None, first=2000, last=2003, memory=0, **model) -> Normaliser:
+    cube = small_cube() if cube is None else cube
+    settings = RecurrentSettings(memory=memory, **model)
+    return fit_normaliser(cube, chosen_years(cube, first, last), settings)
+
+
+def test_climatology_is_the_mean_of_each_calendar_month() -> None:
+    cube = small_cube()
+    fitted = fit(cube)
+    # RUN sees months 0 to 47 of the weather, CONTROL some of the same.
+    for month in range(12):
+        expected = cube.forcing[month:48:12].mean(dim=0)
+        torch.testing.assert_close(fitted.climatology[month], expected)
+    anomaly = cube.forcing[:48] - fitted.climatology.repeat(4, 1, 1)
+    torch.testing.assert_close(fitted.deviation, anomaly.square().mean(dim=0).sqrt())
+
+
+def test_nothing_outside_training_is_seen() -> None:
+    cube = small_cube()
+    forcing, labels = cube.forcing.clone(), cube.labels.clone()
+    forcing[48:] += 100.0
+    labels[:, :, 48:] += 1.0
+    co2 = cube.co2.clone()
+    co2[:, 48:] += 1000.0
+    other = replace(cube, forcing=forcing, labels=labels, co2=co2)
+    for mode in ("none", "climatology", "co2"):
+        one = fit(cube, label_climatology=mode)
+        two = fit(other, label_climatology=mode)
+        for name, value in one.state().items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(value, two.state()[name]), f"{mode}: {name}"
+
+
+def test_memory_of_training_months_is_seen() -> None:
+    cube = small_cube()
+    seen = seen_weather(cube, chosen_years(cube, 2003, 2003), memory=6)
+    # RUN: July 2002 to December 2003; CONTROL: its 24 months of weather.
+    expected = np.zeros(72, bool)
+    expected[30:48] = True
+    expected[6:24] = True
+    np.testing.assert_array_equal(seen, expected)
+
+
+def test_calendar_month_of_weather_and_of_weather_nobody_saw() -> None:
+    cube = small_cube()
+    cube = replace(cube, weather=cube.weather.clone().clamp_max(30))
+    month = weather_months(cube)
+    assert month[:14].tolist() == [*range(12), 0, 1]
+    assert (month[31:] == -1).all()
+
+
+def test_weather_channels_are_anomaly_and_level() -> None:
+    cube = small_cube()
+    month = torch.from_numpy(weather_months(cube))
+    both = fit(cube)
+    channels = both.weather(cube.forcing, month)
+    assert channels.shape == (72, 3, 4)
+    torch.testing.assert_close(
+        channels[5, 2, 0],
+        (cube.forcing[5, 0, 2] - both.climatology[5, 0, 2]) / both.deviation[0, 2],
+    )
+    torch.testing.assert_close(
+        channels[5, 2, 3],
+        (cube.forcing[5, 1, 2] - both.forcing_mean[1]) / both.forcing_deviation[1],
+    )
+    for kind, part in (("anomaly", channels[..., :2]), ("level", channels[..., 2:])):
+        alone = fit(cube, forcing_channels=kind).weather(cube.forcing, month)
+        torch.testing.assert_close(alone, part)
+
+
+def test_constant_forcing_is_not_blown_up() -> None:
+    cube = small_cube()
+    forcing = cube.forcing.clone()
+    forcing[:, 0, 0] = 280.0  # one cell never changes
+    forcing[:, 1] = 7.0  # one variable is the same everywhere
+    fitted = fit(replace(cube, forcing=forcing))
+    floor = DEVIATION_FLOOR * fitted.forcing_deviation[0]
+    torch.testing.assert_close(fitted.deviation[0, 0], floor)
+    assert fitted.forcing_deviation[1] == 1.0
+    channels = fitted.weather(forcing, torch.from_numpy(weather_months(cube)))
+    assert channels.abs().max() < 10
+
+
+@pytest.mark.parametrize("slope", ["month", "annual"])
+def test_co2_reference_recovers_a_line(slope: str) -> None:
+    cube = small_cube()
+    season = torch.arange(72) % 12
+    line = (1e-9 * season + 2e-10 * (cube.co2 - 300))[:, None, :, None, None]
+    cube = replace(cube, labels=line.expand(2, 1, 72, 1, 3).clone())
+    fitted = fit(cube, label_climatology="co2", co2_slope=slope)
+    torch.testing.assert_close(fitted.slope, torch.full((1, 12, 1, 3), 2e-10))
+    # Also far outside the training months' CO2.
+    found = fitted.expected(
+        torch.tensor([0]), torch.tensor([[3]]), torch.tensor([[1000.0]]), None
+    )
+    torch.testing.assert_close(found, torch.full((1, 1, 1, 3), 3e-9 + 2e-10 * 700))
+
+
+def test_climatology_of_labels_is_pooled_or_of_one_simulation() -> None:
+    cube = small_cube()
+    pooled = fit(cube)
+    torch.testing.assert_close(
+        pooled.reference[0, 4], cube.labels[:, 0, 4:48:12].mean(dim=(0, 1))
+    )
+    alone = fit(cube, reference_simulations=["RUN"])
+    torch.testing.assert_close(
+        alone.reference[0, 4], cube.labels[1, 0, 4:48:12].mean(dim=0)
+    )
+    left = cube.labels[1, 0, :48] - alone.reference[0].repeat(4, 1, 1)
+    torch.testing.assert_close(
+        alone.scale[0], left.square().mean(dim=0).sqrt(), rtol=0.1, atol=0
+    )
+
+
+def test_without_label_climatology_all_cells_share_mean_and_scale() -> None:
+    cube = small_cube()
+    fitted = fit(cube, label_climatology="none")
+    values = cube.labels[:, 0, :48, 0].double()
+    mean = (values * cube.area).sum() / (cube.area.sum() * 96)
+    torch.testing.assert_close(fitted.reference, torch.full((1, 12, 1, 3), float(mean)))
+    variance = ((values - mean).square() * cube.area).sum() / (cube.area.sum() * 96)
+    scale = torch.full((1, 1, 3), float(variance.sqrt()))
+    torch.testing.assert_close(fitted.scale, scale)
+    with_labels = fit(cube)
+    assert with_labels.static.shape[1] == fitted.static.shape[1] + 3
+
+
+def test_small_scales_are_raised_to_the_quantile() -> None:
+    cube = small_cube()
+    labels = cube.labels.clone()
+    labels[..., 1] = 0.0
+    fitted = fit(replace(cube, labels=labels), scale_floor=0.5)
+    scale = fitted.scale[0, 0]
+    assert scale[1] == scale[[0, 2]].min()
+
+
+def test_missing_labels_leave_a_finite_reference_and_are_marked() -> None:
+    cube = small_cube()
+    labels = cube.labels.clone()
+    labels[..., 2] = torch.nan
+    labels[1, :, 7] = torch.nan
+    fitted = fit(replace(cube, labels=labels))
+    assert fitted.labelled[0, 0].tolist() == [True, True, False]
+    for value in fitted.state().values():
+        if isinstance(value, torch.Tensor):
+            assert value.isfinite().all()
+    torch.testing.assert_close(
+        fitted.reference[0, 7, 0, 0],
+        labels[[0, 0, 0, 0, 1, 1, 1], 0][
+            torch.arange(7), torch.tensor([7, 19, 31, 43, 19, 31, 43]), 0, 0
+        ].mean(),
+    )
+
+
+def test_static_channels_are_standardised() -> None:
+    fitted = fit()
+    static = fitted.static[0]
+    # elevation; mean and range of two forcings; mean, range and spread of the label
+    assert static.shape == (1 + 4 + 3, 3)
+    torch.testing.assert_close(static.mean(dim=1), torch.zeros(8), atol=1e-5, rtol=0)
+    assert static[0].tolist() == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
+
+
+def test_take_chooses_cells_of_each_sample() -> None:
+    values = torch.arange(2 * 12 * 3 * 5).view(2, 12, 3, 5)
+    teacher, month = torch.tensor([[1], [0]]), torch.tensor([[4, 5], [6, 7]])
+    cells = torch.tensor([[0, 3], [4, 4]])
+    found = take(values, (teacher, month), cells)
+    assert found.shape == (2, 2, 3, 2)
+    assert found[1, 0, 2].tolist() == [values[0, 6, 2, 4]] * 2
+    whole = take(values, (teacher, month), None)
+    assert torch.equal(whole[..., [0, 3]][0], found[0])
+
+
+def test_refuses_an_incomplete_year_and_unknown_reference() -> None:
+    cube = small_cube()
+    chosen = chosen_years(cube, 2001, 2001)
+    chosen[:, 14:] = False
+    with pytest.raises(SettingsError, match="do not hold every month of the year"):
+        fit_normaliser(cube, chosen, PointwiseSettings())
+    with pytest.raises(SettingsError, match=r"reference_simulations is \['S9'\], but"):
+        fit(cube, reference_simulations=["S9"])
