@@ -15,6 +15,9 @@ from emulator.carbon.errors import StoreError
 from emulator.carbon.timeaxis import as_months
 from emulator.data.stores import FORCING_SCHEMA, TRAINING_SCHEMA, open_store
 
+OWN_WEATHER = "own_weather"
+"""Whether a month saw its own weather, not that of another year; (time,)."""
+
 _PASSED_ON = ("status", "coverage")
 
 
@@ -62,8 +65,9 @@ def read_forcing(path: Path, domain: str, names: Sequence[str]) -> xr.Dataset:
 
     Returns:
         Each name and ``co2`` (ppm) with dims (time, lat, lon) and (time,), lazily;
-        ``status(time)`` and ``coverage(time)`` if the store states them; the
-        attributes of the store.
+        the coordinate ``own_weather(time)``, false for months that saw recycled
+        weather and can serve as memory only; ``status(time)`` and
+        ``coverage(time)`` if the store states them; the attributes of the store.
 
     Raises:
         StoreError: If the store is of the other domain, lacks a variable, or has no
@@ -82,7 +86,8 @@ def read_forcing(path: Path, domain: str, names: Sequence[str]) -> xr.Dataset:
         )
     kept = [*names, "co2", *(name for name in _PASSED_ON if name in store)]
     if store.attrs["schema"] == FORCING_SCHEMA:
-        return store[kept]
+        own = np.ones(store.sizes["time"], bool)
+        return store[kept].assign_coords({OWN_WEATHER: ("time", own)})
     return _transient(store[[*kept, "weather"]], path)
 
 
@@ -111,9 +116,11 @@ def _transient(store: xr.Dataset, path: Path) -> xr.Dataset:
         if saw_itself and np.ptp(co2[index, span]) > 0:
             chosen = store.isel(simulation=index, time=span)
             seen = xr.DataArray(weather[index, span], dims="time")
-            return chosen.isel(weather_time=seen).drop_vars(
+            forcing = chosen.isel(weather_time=seen).drop_vars(
                 ["weather", "weather_time", "weather_kind"], errors="ignore"
             )
+            own = weather_months[seen.to_numpy()] == months[span]
+            return forcing.assign_coords({OWN_WEATHER: ("time", own)})
     simulations = ", ".join(map(str, store["simulation"].to_numpy()))
     raise StoreError(
         f"None of the simulations {simulations} of {path} saw the weather of its own "

@@ -73,18 +73,19 @@ def month_flags(
     """
     status = np.full(months.size, -1, np.int8)
     coverage = np.full(months.size, np.inf, np.float32)
-    sources = [""] * months.size
+    sources: list[set[str]] = [set() for _ in months]
     for prediction in predictions.values():
         slots = month_slots(prediction, months)
         stated = prediction.get("status", STATUS["unknown"])
         status[slots] = np.maximum(status[slots], np.asarray(stated))
         seen = prediction.get("coverage", np.nan)
         coverage[slots] = np.minimum(coverage[slots], np.asarray(seen))
-        name = provenance.forcing_names(prediction)
+        names = provenance.forcing_names(prediction)
         for slot in slots:
-            sources[slot] = "+".join(filter(None, (sources[slot], name)))
-    known = {name: code for code, name in enumerate(dict.fromkeys(sources))}
-    codes = np.array([known[name] for name in sources], np.int8)
+            sources[slot] |= names
+    together = ["+".join(sorted(names)) for names in sources]
+    known = {words: code for code, words in enumerate(dict.fromkeys(together))}
+    codes = np.array([known[words] for words in together], np.int8)
     flags = xr.Dataset(
         {
             "status": _flags("time", status, STATUS, "status of the month's forcing"),

@@ -137,7 +137,7 @@ def of_forcing(forcing: Mapping[str, Any], run: Mapping[str, str]) -> dict[str, 
             {
                 name: entry
                 for name, entry in json.loads(forcing.get("catalog", "{}")).items()
-                if entry.get("kind") != "teacher"
+                if entry.get("kind") in ("forcing", "table")
             }
         ),
         "own_state": str(forcing.get("own_state", "{}")),
@@ -167,7 +167,7 @@ def label_years(prediction: xr.Dataset, teacher: str) -> tuple[int, int] | None:
     year does not say when its files end.
     """
     for name, entry in catalog(prediction, "catalog").items():
-        if entry.get("kind") != "teacher" or not entry.get("years"):
+        if entry.get("kind") in ("forcing", "table") or not entry.get("years"):
             continue
         if teacher in (name, entry.get("name"), entry.get("label")):
             first, last = entry["years"]
@@ -175,14 +175,9 @@ def label_years(prediction: xr.Dataset, teacher: str) -> tuple[int, int] | None:
     return None
 
 
-def forcing_names(prediction: xr.Dataset) -> str:
-    """Return the names of the forcing products as one word, joined by ``+``."""
-    names = [
-        name
-        for name, entry in catalog(prediction, "forcing_catalog").items()
-        if entry.get("kind") in ("forcing", "table")
-    ]
-    return "+".join(sorted(names)) or "not_stated"
+def forcing_names(prediction: xr.Dataset) -> set[str]:
+    """Return the names of the forcing products, CO2 tables included."""
+    return set(catalog(prediction, "forcing_catalog")) or {"not_stated"}
 
 
 def _products(prediction: xr.Dataset) -> dict[str, dict[str, str]]:

@@ -32,7 +32,7 @@ from emulator.data.stores import code_version
 from emulator.learning.inference import open_run
 from emulator.nightly import layout, provenance, publish
 from emulator.nightly.budget import FRACTIONS, SINKS, regional_totals
-from emulator.nightly.inputs import find_store, read_forcing
+from emulator.nightly.inputs import OWN_WEATHER, find_store, read_forcing
 from emulator.nightly.settings import MapSettings, PredictSettings
 
 __all__ = ["MapSettings", "PredictSettings", "assemble", "predict"]
@@ -153,6 +153,9 @@ def _ask(
         find_store(name, domain, stores_root), domain, emulator.forcing_names
     )
     prediction = emulator.predict(forcing)
+    # A month driven by another year's weather is memory, and no month of a map.
+    own = forcing[OWN_WEATHER].sel(time=prediction["time"]).to_numpy()
+    prediction = prediction.isel(time=own)
     share = np.zeros(np.prod(emulator.grid.shape))
     share[emulator.cells.numpy()] = emulator.area.numpy()
     share = share.reshape(emulator.grid.shape) / emulator.grid.cell_area()

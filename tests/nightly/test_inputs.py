@@ -69,6 +69,7 @@ def test_training_store_gives_what_its_transient_simulation_saw(tmp_path: Path) 
     seen = [*range(12), *range(24)]
     np.testing.assert_array_equal(forcing["tas"][:, 0, 0], seen)
     np.testing.assert_array_equal(forcing["co2"], 370 + np.arange(36))
+    assert forcing["own_weather"].to_numpy().tolist() == 12 * [False] + 24 * [True]
     assert forcing.attrs["evidence"] == "testbed"
     assert set(forcing.coords) >= {"time", "lat", "lon"}
     assert "weather_time" not in forcing.variables
@@ -88,6 +89,7 @@ def test_forcing_store_is_taken_as_it_is(tmp_path: Path) -> None:
     forcing = read_forcing(path, "land", ["tas"])
     assert set(forcing.data_vars) == {"tas", "co2", "status"}
     assert forcing.sizes["time"] == 6
+    assert forcing["own_weather"].all()
 
 
 def test_store_without_transient_simulation_is_refused(tmp_path: Path) -> None:

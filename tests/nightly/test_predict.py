@@ -11,6 +11,7 @@ import xarray as xr
 import emulator
 from emulator.carbon.errors import CheckpointError, SettingsError, StoreError
 from emulator.carbon.grid import Grid
+from emulator.data.stores import write_store
 from emulator.learning.fit import train
 from emulator.nightly.settings import MapSettings, PredictSettings
 from emulator.nightly.sinkmap import predict
@@ -96,12 +97,25 @@ def test_run_is_asked_about_its_training_store_when_nothing_else_is_said(
     assert sink.sizes["lat"] == 4
 
 
+def test_recycled_weather_is_memory_and_no_month_of_the_map(
+    runs: Path, land_store: Path, tmp_path: Path
+) -> None:
+    # S2 of this store saw the weather of 1992 in 1988 and 1989.
+    store = xr.open_zarr(land_store).load()
+    s2 = store["simulation"].to_numpy().tolist().index("S2")
+    store["weather"][s2, :24] = 24 + np.arange(24) % 12
+    write_store(store, tmp_path / "history-12345678.zarr")
+    settings = PredictSettings(land="land", forcing="history", out=str(tmp_path / "m"))
+    path = predict(settings, runs_root=runs, stores_root=tmp_path)
+    first = emulator.open_sink(path)["time"].to_numpy()[0]
+    # Without the history as memory the map would begin after January 1990.
+    assert first == np.datetime64("1990-01")
+
+
 def test_forcing_store_gives_what_its_status_says(runs: Path, tmp_path: Path) -> None:
     store = tiny_forcing_store(tmp_path, "ocean", first=1990, last=2008)
     with_status = xr.open_zarr(store).load()
     with_status["status"] = ("time", np.ones(with_status.sizes["time"], "i1"))
-    from emulator.data.stores import write_store
-
     store = write_store(with_status, tmp_path / "night-12345678.zarr")
     settings = PredictSettings(
         ocean="ocean", forcing="night", out=str(tmp_path / "map")

@@ -221,6 +221,19 @@ def test_status_of_a_month_is_the_worse_of_both_domains() -> None:
     ]
 
 
+def test_product_behind_both_domains_is_named_once() -> None:
+    land, ocean = prediction("land"), prediction("ocean")
+    co2 = {"kind": "table", "citation": "CO2, made up"}
+    for each in (land, ocean):
+        entries = json.loads(each.attrs["forcing_catalog"])
+        each.attrs["forcing_catalog"] = json.dumps(entries | {"co2": co2})
+    sink_map = assemble(land, ocean)
+    assert sink_map["forcing_source"].attrs["flag_meanings"] == (
+        "co2+land_weather+ocean_weather"
+    )
+    assert sink_map.attrs["references"].count("CO2, made up") == 1
+
+
 def test_forcing_that_states_nothing_is_not_called_final() -> None:
     sink_map = assemble(prediction("land"), None)
     words = sink_map["status"].attrs["flag_meanings"].split()
