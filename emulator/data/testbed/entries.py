@@ -76,13 +76,14 @@ class _Plain(yaml.SafeDumper):
         del data
         return True
 
-    def represent_list(self, data: list[Any]) -> yaml.Node:
-        """Return a list of plain values on one line."""
-        is_flat = not any(isinstance(value, (list, dict)) for value in data)
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, is_flat)
+
+def _on_one_line(dumper: _Plain, values: list[Any]) -> yaml.Node:
+    """Return a list on one line if its values are plain."""
+    is_flat = not any(isinstance(value, (list, dict)) for value in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, is_flat)
 
 
-_Plain.add_representer(list, _Plain.represent_list)
+_Plain.add_representer(list, _on_one_line)
 
 
 def _land(teacher: LandTeacher, layout: Layout, spans: Spans) -> dict[str, Any]:

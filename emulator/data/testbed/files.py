@@ -218,10 +218,13 @@ def _stamps(months: NDArray[np.datetime64], layout: Layout) -> Array:
     elapsed = (months - first[0]).astype(np.int64)
     if unit == "months":
         return np.asarray(elapsed + layout.stamp)
-    before = np.arange(first[0], months[-1] + 1)
-    days = timeaxis.seconds_per_month(before, layout.calendar) / 86400.0
+    # The origin may lie before, within or after the months.
+    every = np.arange(min(first[0], months[0]), max(first[0], months[-1]) + 1)
+    days = timeaxis.seconds_per_month(every, layout.calendar) / 86400.0
     starts = np.concatenate([[0.0], np.cumsum(days)])
-    return np.asarray(starts[elapsed] + layout.stamp * days[elapsed])
+    origin_day = starts[np.searchsorted(every, first[0])]
+    place = np.searchsorted(every, months)
+    return np.asarray(starts[place] - origin_day + layout.stamp * days[place])
 
 
 def _padded(date: str) -> list[str]:

@@ -127,13 +127,13 @@ def _internal_co2(
 
 
 def quadratic_stress(wetness: Array) -> Array:
-    """Return a parabola below 60 % (Stocker et al., 2020, equation 12)."""
-    return 1 - 0.9 * np.maximum(0.6 - wetness, 0.0) ** 2 / 0.36
+    """Return a parabola below 60 % that ends at 0.6 (Stocker et al., 2020, eq. 12)."""
+    return 1 - 0.4 * np.maximum(0.6 - wetness, 0.0) ** 2 / 0.36
 
 
 def linear_stress(wetness: Array) -> Array:
-    """Return a ramp up to 50 % of the capacity (Feddes et al., 1978)."""
-    return np.minimum(wetness / 0.5, 1.0)
+    """Return a ramp up to 35 % of the capacity (Feddes et al., 1978)."""
+    return np.minimum(wetness / 0.35, 1.0)
 
 
 def sigmoid_stress(wetness: Array) -> Array:
@@ -144,13 +144,13 @@ def sigmoid_stress(wetness: Array) -> Array:
 
 
 def saturating_stress(wetness: Array) -> Array:
-    """Return 1 - exp(-4 w), scaled to 1 at full capacity."""
-    return np.asarray((1 - np.exp(-4.0 * wetness)) / (1 - np.exp(-4.0)))
+    """Return 1 - exp(-8 w), scaled to 1 at full capacity."""
+    return np.asarray((1 - np.exp(-8.0 * wetness)) / (1 - np.exp(-8.0)))
 
 
 def hyperbolic_stress(wetness: Array) -> Array:
-    """Return w2 / (w2 + 0.3^2), scaled to 1 at full capacity."""
-    return wetness**2 / (wetness**2 + 0.09) * 1.09
+    """Return w2 / (w2 + 0.5^2), scaled to 1 at full capacity."""
+    return wetness**2 / (wetness**2 + 0.25) * 1.25
 
 
 def matric_stress(wetness: Array) -> Array:
@@ -162,7 +162,7 @@ def matric_stress(wetness: Array) -> Array:
     """
     suction = 2.0e-3 * np.maximum(wetness, 0.05) ** -4.0
     opening = np.log(1.5 / suction) / np.log(1.5 / 2.0e-3)
-    return np.asarray(np.clip(opening * 1.35, 0.0, 1.0))
+    return np.asarray(np.clip(opening, 0.0, 1.0))
 
 
 # --- Respiration: 1 at 15 degC; temperature in K -------------------------------------
@@ -177,13 +177,13 @@ def lloyd_taylor(kelvin: Array) -> Array:
 
 
 def constant_q10(kelvin: Array) -> Array:
-    """Return van 't Hoff's law with Q10 = 1.8 (Mahecha et al., 2010: 1.4 to 2)."""
-    return np.asarray(1.8 ** ((kelvin - _REFERENCE) / 10))
+    """Return van 't Hoff's law with Q10 = 1.5 (Mahecha et al., 2010: 1.4)."""
+    return np.asarray(1.5 ** ((kelvin - _REFERENCE) / 10))
 
 
 def arrhenius_law(kelvin: Array) -> Array:
-    """Return Arrhenius' law with 53 kJ mol-1, a Q10 of 2.1 at 15 degC."""
-    return np.asarray(np.exp(53000.0 / GAS_CONSTANT * (1 / _REFERENCE - 1 / kelvin)))
+    """Return Arrhenius' law with 70 kJ mol-1, a Q10 of 2.7 at 15 degC."""
+    return np.asarray(np.exp(70000.0 / GAS_CONSTANT * (1 / _REFERENCE - 1 / kelvin)))
 
 
 def falling_q10(kelvin: Array) -> Array:

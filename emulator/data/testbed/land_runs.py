@@ -19,11 +19,11 @@ from emulator.data.testbed.weather import PREINDUSTRIAL_CO2, Spans, Weather, co2
 Array = NDArray[np.float64]
 Years = NDArray[np.int64]
 
-_ROUNDS = 8
-"""Cycles of spin-up after each of which the pools jump to their balance."""
+_JUMPING_YEARS = 160
+"""Years of spin-up in which the pools jump to their balance after each cycle."""
 
-_LAST_CYCLES = 4
-"""Cycles without jumps, in which what the jumps left behind dies away."""
+_SETTLING_YEARS = 80
+"""Years without jumps, in which what the jumps left behind dies away."""
 
 _BLOCK_YEARS = 20
 """Years computed at once; bounds the memory that light use takes."""
@@ -91,10 +91,10 @@ class _Run:
         cycle = spans.cycle
         constant = np.full(cycle.size, PREINDUSTRIAL_CO2)
         state = self.model.first_state()
-        for index in range(_ROUNDS + _LAST_CYCLES):
+        for elapsed in range(0, _JUMPING_YEARS + _SETTLING_YEARS, cycle.size):
             state.forget_turnover()
             self.through(state, cycle, constant, cycle, keep=False)
-            if index < _ROUNDS:
+            if elapsed < _JUMPING_YEARS:
                 state.jump_to_balance()
         return state
 
