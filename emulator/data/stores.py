@@ -12,6 +12,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -34,6 +35,13 @@ FORCING_SCHEMA = "forcing-store/1"
 YEARS_IN_SHARD = 10
 """Years in one file: a 1 degree variable of one teacher makes 31 MB before
 compression, large enough for any file system and small enough to copy."""
+
+CHUNK_BYTES = 2**18
+"""Largest chunk of several months: a month of a 1 degree map takes as much. Reading
+12 x 24 cells month by month took ten times as long as year by year."""
+
+FLUSHED_TOGETHER = 32
+"""Files forced to disk at a time: 350 files took 0.1 s instead of 1.5 s."""
 
 _TIME_ENCODING = {
     # Days from before every forcing data set: no month needs a fraction or a sign.
@@ -226,14 +234,19 @@ def _layout(
     """Return the inner chunk, which is one month of the map, and the shard.
 
     Readers take a month of the map; one file holds some years of one variable of one
-    teacher.
+    teacher. Of maps much smaller than those of 1 degree, where the handling of a chunk
+    costs far more than its reading, several months share a chunk.
     """
     length = dict(zip(dims, shape, strict=True))
     chunk = {dim: length[dim] if dim in ("lat", "lon") else 1 for dim in dims}
     shard = dict(chunk)
+    map_bytes = 4 * length["lat"] * length["lon"]
+    months = next((n for n in (12, 6, 4, 3, 2) if n * map_bytes <= CHUNK_BYTES), 1)
     for dim in ("time", "weather_time"):
         if dim in length:
-            shard[dim] = min(12 * YEARS_IN_SHARD, length[dim])
+            chunk[dim] = months
+            years = min(12 * YEARS_IN_SHARD, length[dim])
+            shard[dim] = months * -(-years // months)
     return tuple(chunk.values()), tuple(shard.values())
 
 
@@ -289,13 +302,18 @@ def _remove_abandoned(path: Path) -> None:
 
 def _force_to_disk(folder: Path, *, recursive: bool = True) -> None:
     """Flush files and folders, so that a power cut after the rename loses nothing."""
-    inside = sorted(folder.rglob("*"), reverse=True) if recursive else []
-    for place in [*inside, folder]:
-        handle = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    inside = sorted(folder.rglob("*")) if recursive else []
+    # Together, since the disk then gathers what it would write one by one.
+    with ThreadPoolExecutor(FLUSHED_TOGETHER) as threads:
+        list(threads.map(_flush, [*inside, folder]))
+
+
+def _flush(place: Path) -> None:
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _explained(error: BaseException, path: Path) -> StoreError | None:

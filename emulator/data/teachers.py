@@ -35,8 +35,8 @@ class Labels:
         fluxes: kg m-2 s-1 per unit of the domain's area, float32, by name; dims
             (time, lat, lon) of the store.
         gates: What the plausibility gates found.
-        kept: Mean |flux| of the first of them in the store, over that in the files: how
-            much is lost or won where the two coastlines differ.
+        kept: Global mean of |flux| of the first of them in the store, over that in the
+            files: how much is lost or won where the two coastlines differ.
     """
 
     years: tuple[int, int]
@@ -96,8 +96,11 @@ def read_labels(
         coords = {"time": flux.time.values, "lat": grid.lat, "lon": grid.lon}
         dims = ("time", "lat", "lon")
         labels[name] = xr.DataArray(values, coords, dims, attrs=flux.attrs)
-    stored = _gross(labels[fluxes[0]], surface["area"].to_numpy() * share)
-    files = _gross(first, own_area)
+    # The map of mean |flux| goes the way of the fluxes, whose own means may cancel.
+    gross = abs(first).mean("time", keep_attrs=True)
+    on_grid = np.nan_to_num(_per_domain(gross, own_share, share, grid))
+    stored = float((on_grid * surface["area"].to_numpy() * share).sum())
+    files = float((np.nan_to_num(gross.to_numpy()) * own_area).sum())
     return Labels(span, labels, found, stored / files if files else np.nan)
 
 
@@ -196,9 +199,3 @@ def _per_domain(
     amount = onto(flux.fillna(0.0), grid)
     values = np.divide(amount, share, out=np.full_like(amount, np.nan), where=~missing)
     return values.astype(np.float32, copy=False)
-
-
-def _gross(flux: xr.DataArray, area: NDArray[np.float64]) -> float:
-    """Return the mean over time of |flux| summed over the area, kg s-1."""
-    rate = np.nan_to_num(np.abs(flux.to_numpy())).mean(axis=0, dtype=np.float64)
-    return float((rate * area).sum())

@@ -38,14 +38,33 @@ def test_store_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found["nbp" if "nbp" in found else "fgco2"].dtype == "f4"
 
 
-def test_inner_chunk_is_a_month_and_shard_is_ten_years(tmp_path: Path) -> None:
+def test_small_maps_lie_in_chunks_of_a_year_and_shards_of_ten(tmp_path: Path) -> None:
     path = write_store(tiny_world(), tmp_path / "world.zarr")
     encoding = xr.open_zarr(path)["nbp"].encoding
-    assert encoding["chunks"] == (1, 1, 1, 4, 8)
+    assert encoding["chunks"] == (1, 1, 12, 4, 8)
     assert encoding["shards"] == (1, 1, 120, 4, 8)
-    # One file of ten years, and none where a simulation has no labels.
+    # 22 years are three files of each of two teachers in each of three simulations.
     files = [p for p in (path / "nbp").rglob("*") if p.is_file()]
-    assert len(files) <= 3 * 2 * 3 + 1
+    assert len(files) == 3 * 2 * 3 + 1
+
+
+@pytest.mark.parametrize(
+    ("months", "grid", "chunk", "shard"),
+    [(24, (180, 360), 1, 24), (130, (96, 192), 3, 120), (13, (4, 8), 12, 24)],
+)
+def test_chunk_of_a_large_map_is_one_month(
+    tmp_path: Path, months: int, grid: tuple[int, int], chunk: int, shard: int
+) -> None:
+    # 180 x 360 x 4 bytes are 259 kB, 96 x 192 x 4 are 74 kB: three of them fit 2^18.
+    values = np.full((months, *grid), np.nan, "f4")
+    values[-1] = 1
+    path = write_store(
+        xr.Dataset({"tas": (("time", "lat", "lon"), values)}), tmp_path / "large.zarr"
+    )
+    opened = xr.open_zarr(path)["tas"]
+    assert opened.encoding["chunks"] == (chunk, *grid)
+    assert opened.encoding["shards"] == (shard, *grid)
+    np.testing.assert_array_equal(opened, values)
 
 
 def test_months_without_labels_take_no_space(tmp_path: Path) -> None:

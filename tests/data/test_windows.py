@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from emulator.carbon.errors import StoreError
 from emulator.carbon.grid import Grid
@@ -167,9 +166,3 @@ def test_cube_reads_more_months_than_fit_in_one_piece(
     whole = land(land_store)
     monkeypatch.setattr("emulator.data.windows.MONTHS_AT_ONCE", 7)
     torch.testing.assert_close(land(land_store).forcing, whole.forcing)
-
-
-def test_store_opens_plainly(land_store: Path) -> None:
-    opened = xr.open_zarr(land_store)
-    assert opened["nbp"].encoding["chunks"] == (1, 1, 1, 4, 8)
-    assert opened["nbp"].encoding["shards"] == (1, 1, 120, 4, 8)
