@@ -44,13 +44,13 @@ def tiny_settings(
 ) -> TrainSettings:
     """Return settings that learn the law of the tiny world in seconds."""
     values: dict[str, Any] = {
-        "steps": 300,
+        "steps": 200,
         "samples_per_batch": 8,
         "cells_per_batch": 0,
-        "validate_every": 100,
+        "validate_every": 50,
         "peak_rate": 1e-2,
         "warmup_steps": 20,
-        "ema_decay": 0.98,
+        "ema_decay": 0.95,
     }
     return TrainSettings(
         name=name,

@@ -1,0 +1,314 @@
+"""Training on a tiny Earth with a known law, end to end."""
+
+import csv
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from emulator.carbon.errors import SettingsError
+from emulator.data.stores import write_store
+from emulator.learning.checkpoint import load_checkpoint
+from emulator.learning.fit import train
+from emulator.learning.inference import hindcast
+from emulator.learning.settings import (
+    LoggerSettings,
+    MachineSettings,
+    SplitSettings,
+    TrainSettings,
+)
+from emulator.learning.training import rate_factor
+from emulator.models import (
+    ModelSettings,
+    PointwiseSettings,
+    RecurrentSettings,
+    UnetSettings,
+)
+from tests.learning.runs import small_gru, tiny_data, tiny_settings
+from tests.worlds import tiny_world
+
+
+def r2_of_test_years(run: Path, store: Path, flux: str = "nbp") -> float:
+    """Return 1 - MSE / variance over all cells, months, teachers and simulations."""
+    found = hindcast(run, store, years=(2006, 2008))[flux]
+    truth = xr.open_zarr(store)[flux].to_numpy()
+    truth = truth.reshape(*truth.shape[:3], -1)[..., found["cell"].to_numpy()]
+    test = np.isin(found["time"].dt.year, [2006, 2007, 2008])
+    predicted, truth = found.to_numpy()[:, :, test], truth[:, :, test]
+    there = np.isfinite(truth)
+    assert np.isfinite(predicted[there]).all()
+    wrong = (predicted - truth)[there]
+    return float(1 - np.square(wrong).mean() / truth[there].var())
+
+
+@pytest.mark.parametrize(
+    ("model", "learning"),
+    [
+        (small_gru(), {}),
+        (
+            RecurrentSettings(
+                memory=3, width=16, encoder="tcn", kernel=2, dilations=[1, 2]
+            ),
+            {"annual_weight": 0.1, "regional_weight": 0.1},
+        ),
+        (UnetSettings(memory=3, widths=[16], lags=[0, 1], means=[]), {}),
+    ],
+)
+def test_networks_with_memory_learn_the_law(
+    land_store: Path, tmp_path: Path, model: ModelSettings, learning: dict[str, Any]
+) -> None:
+    run = train(tiny_settings(model, **learning), land_store, tmp_path / "run")
+    assert r2_of_test_years(run, land_store) > 0.9
+
+
+def test_network_without_memory_cannot_know_last_month(
+    land_store: Path, tmp_path: Path
+) -> None:
+    run = train(
+        tiny_settings(PointwiseSettings(), steps=100), land_store, tmp_path / "run"
+    )
+    assert r2_of_test_years(run, land_store) < 0.9
+
+
+def test_ocean_needs_one_of_the_forcing_variables(
+    ocean_store: Path, tmp_path: Path
+) -> None:
+    model = small_gru(forcing=["tosforc"], label_climatology="co2")
+    settings = tiny_settings(model, data=tiny_data("ocean"), cells_per_batch=4)
+    run = train(settings, ocean_store, tmp_path / "run")
+    assert r2_of_test_years(run, ocean_store, "fgco2") > 0.9
+
+
+def test_run_holds_what_the_design_says(land_store: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(steps=6, validate_every=2, members=2, seed=3)
+    run = train(settings, land_store, tmp_path / "run")
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    assert files == {
+        "settings.yaml",
+        "metrics.csv",
+        *(
+            f"members/{seed}/{name}"
+            for seed in (3, 4)
+            for name in ("emulator.pt", "last.ckpt")
+        ),
+    }
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["member"], row["step"]) for row in rows] == [
+        (str(seed), str(step)) for seed in (3, 4) for step in (2, 4, 6)
+    ]
+    assert all(float(row["validation_cells"]) > 0 for row in rows)
+    one, two = (load_checkpoint(run / f"members/{seed}/emulator.pt") for seed in (3, 4))
+    assert one.about["seed"] == 3
+    assert one.about["evidence"] == "testbed"
+    assert one.about["first_month"] == "1990-01"
+    assert one.about["last_month"] == "2004-12"
+    assert not torch.equal(*(m.weights["leave.weight"] for m in (one, two)))
+
+
+def test_same_seed_gives_the_same_network(land_store: Path, tmp_path: Path) -> None:
+    weights = [
+        load_checkpoint(
+            train(tiny_settings(steps=5), land_store, tmp_path / name)
+            / "members/0/emulator.pt"
+        ).weights
+        for name in ("one", "two")
+    ]
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name])
+
+
+def test_test_years_are_never_seen(tmp_path: Path) -> None:
+    # Labels and weather of the test years are replaced: nothing may change. (S0 and
+    # S1 saw only early weather.)
+    worlds = []
+    for name in ("one", "two"):
+        world = tiny_world()
+        if name == "two":
+            late = world["time"].dt.year >= 2006
+            world["nbp"] = world["nbp"].where(~late, 1e3 * world["nbp"])
+            late_weather = world["weather_time"].dt.year >= 2006
+            world["tas"] = world["tas"].where(~late_weather, 400.0)
+            world["tas"].attrs["units"] = "K"
+            world["nbp"].attrs["units"] = "kg m-2 s-1"
+        worlds.append(write_store(world, tmp_path / f"{name}.zarr"))
+    settings = tiny_settings(steps=20, validate_every=10, refit=True)
+    weights = [
+        load_checkpoint(
+            train(settings, store, tmp_path / store.stem) / "members/0/emulator.pt"
+        ).weights
+        for store in worlds
+    ]
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name])
+
+
+def test_early_stopping_keeps_the_best(land_store: Path, tmp_path: Path) -> None:
+    # A rate far too high from the start: the first weights stay the best for long.
+    settings = tiny_settings(
+        steps=200, validate_every=2, patience=3, peak_rate=1.0, warmup_steps=0
+    )
+    run = train(settings, land_store, tmp_path / "run")
+    with (run / "metrics.csv").open() as file:
+        scores = [float(row["validation_cells"]) for row in csv.DictReader(file)]
+    best = int(np.argmin(scores))
+    assert len(scores) == best + 4 < 100
+    checkpoint = load_checkpoint(run / "members/0/emulator.pt")
+    assert checkpoint.about["step"] == 2 * (best + 1)
+    assert checkpoint.about["validation_score"] == pytest.approx(scores[best], rel=1e-4)
+
+
+def test_refit_learns_from_validation_years_too(
+    land_store: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings(steps=6, validate_every=3, refit=True)
+    run = train(settings, land_store, tmp_path / "run")
+    with (run / "metrics.csv").open() as file:
+        stages = [row["stage"] for row in csv.DictReader(file)]
+    assert stages[:2] == ["choose", "choose"]
+    assert set(stages[2:]) == {"refit"}
+    checkpoint = load_checkpoint(run / "members/0/emulator.pt")
+    assert checkpoint.about["fitted_on"] == "train and validation"
+    assert checkpoint.about["validation_score"] < 10
+
+
+def test_annual_selection_changes_the_score(land_store: Path, tmp_path: Path) -> None:
+    runs = [
+        train(
+            tiny_settings(steps=4, validate_every=4, selection_annual=weight),
+            land_store,
+            tmp_path / str(weight),
+        )
+        for weight in (0.0, 1.0)
+    ]
+    with (runs[1] / "metrics.csv").open() as file:
+        row = next(csv.DictReader(file))
+    scores = [
+        load_checkpoint(run / "members/0/emulator.pt").about["validation_score"]
+        for run in runs
+    ]
+    assert scores[0] == pytest.approx(float(row["validation_cells"]), rel=1e-4)
+    assert scores[1] - scores[0] == pytest.approx(
+        float(row["validation_annual"]), rel=1e-3
+    )
+
+
+def test_fewer_labels_and_simulations_change_the_network(
+    land_store: Path, tmp_path: Path
+) -> None:
+    weights = []
+    for learning in ({}, {"label_fraction": 0.2}, {"simulations": ["S2"]}):
+        settings = tiny_settings(steps=3, name=f"r{len(weights)}", **learning)
+        run = train(settings, land_store, tmp_path / settings.name)
+        checkpoint = load_checkpoint(run / "members/0/emulator.pt")
+        weights.append(checkpoint.weights["leave.weight"])
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert checkpoint.simulations == ("S2",)
+    # What was learned from S2 answers for all that the store holds.
+    assert hindcast(run, land_store).sizes["simulation"] == 3
+
+
+def test_held_out_region_is_predicted_but_not_learned(
+    land_store: Path, tmp_path: Path
+) -> None:
+    split = SplitSettings(
+        [1990, 2004], [2001, 2001], [2006, 2008], "box:0/90/-180/-100", buffer=1.0
+    )
+    model = small_gru(label_climatology="none")
+    settings = tiny_settings(model, split=split, aligned=False)
+    run = train(settings, land_store, tmp_path / "run")
+    found = hindcast(run, land_store, years=(2006, 2008))["nbp"]
+    inside = (found["lat"] > 0) & (found["lon"] < -100)
+    assert inside.any()
+    assert found.isel(time=-13).sel(simulation="S2")[:, inside].notnull().all()
+    assert r2_of_test_years(run, land_store) > 0.8
+
+
+def test_bf16_trains_too(land_store: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(steps=5)
+    settings.machine = MachineSettings(precision="bf16", threads=1)
+    run = train(settings, land_store, tmp_path / "run")
+    assert (run / "members/0/emulator.pt").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_learns_the_law(land_store: Path, tmp_path: Path) -> None:
+    settings = tiny_settings()
+    settings.machine = MachineSettings(accelerator="gpu", precision="bf16")
+    run = train(settings, land_store, tmp_path / "run")
+    assert r2_of_test_years(run, land_store) > 0.9
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
+def test_missing_gpu_is_said(land_store: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(steps=5)
+    settings.machine = MachineSettings(accelerator="gpu")
+    with pytest.raises(SettingsError, match=r"'gpu', but torch finds none"):
+        train(settings, land_store, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_wandb_logs_offline(
+    land_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    settings = tiny_settings(steps=4, validate_every=2)
+    settings.logger = LoggerSettings(kind="wandb")
+    run = train(settings, land_store, tmp_path / "run")
+    assert list(run.glob("members/0/wandb/offline-run-*/*.wandb"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": small_gru(fluxes=["ra"])}, r"model.fluxes asks for \['ra'\], but"),
+        ({"model": small_gru(forcing=["vpd"])}, r"model.forcing asks for \['vpd'\]"),
+        ({"simulations": ["S3"]}, r"learning.simulations asks for \['S3'\], but the"),
+        (
+            {"split": SplitSettings([1985, 1988], [1992, 1992], [2006, 2008])},
+            r"No training month is left: split.train \[1985, 1988\]",
+        ),
+        (
+            {"split": SplitSettings([1990, 2004], [2015, 2015], [2006, 2008])},
+            r"No validation month is left: split.validation \[2015, 2015\]",
+        ),
+        (
+            {"peak_rate": 1e30, "warmup_steps": 0, "gradient_clip": 0.0},
+            r"The loss is nan before step 50: training diverged. Lower",
+        ),
+    ],
+)
+def test_impossible_runs_say_why(
+    land_store: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    settings = tiny_settings(**{"validate_every": 50} | changes)
+    with pytest.raises(SettingsError, match=message):
+        train(settings, land_store, tmp_path / "run")
+
+
+def test_unwritable_folder_is_said(land_store: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"cannot be written: Not a directory"):
+        train(tiny_settings(steps=1), land_store, tmp_path / "file" / "run")
+
+
+def test_rate_rises_and_falls() -> None:
+    factors = [rate_factor(step, 4, 12) for step in range(13)]
+    assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert factors[4] == 1.0
+    assert factors[8] == pytest.approx(0.5)
+    assert factors[12] == pytest.approx(0.0)
+    assert rate_factor(0, 0, 0) == 1.0
+
+
+def test_settings_of_the_run_are_not_changed(land_store: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(steps=2)
+    before: TrainSettings = dataclasses.replace(settings)
+    train(settings, land_store, tmp_path / "run")
+    assert settings == before
