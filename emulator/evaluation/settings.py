@@ -1,0 +1,123 @@
+"""Settings of ``evaluate`` and ``compare``; light, for the command line reads them."""
+
+from dataclasses import dataclass, field
+
+from emulator.carbon.errors import SettingsError
+
+CELL_BASELINES = ("climatology", "trend", "persistence", "ridge", "lightgbm")
+"""The baselines that predict cells, from the simplest to the strongest."""
+
+PARTS = ("test", "validation")
+
+
+@dataclass
+class BaselineSettings:
+    """How much work goes into the baselines.
+
+    Attributes:
+        names: Which of ``CELL_BASELINES`` to fit; the first must be climatology, the
+            reference of every skill.
+        rows: Training samples of LightGBM for each teacher.
+        trees: Most trees of LightGBM; fewer where validation stops improving.
+        threads: Threads of LightGBM.
+        seed: Of LightGBM's samples.
+    """
+
+    names: list[str] = field(default_factory=lambda: list(CELL_BASELINES))
+    rows: int = 200_000
+    trees: int = 500
+    threads: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check names and numbers.
+
+        Raises:
+            SettingsError: If a name is unknown, climatology is not first, or a number
+                is below 1.
+        """
+        unknown = [name for name in self.names if name not in CELL_BASELINES]
+        if unknown or self.names[:1] != ["climatology"]:
+            raise SettingsError(
+                f"baselines.names must begin with 'climatology' and hold only "
+                f"{', '.join(CELL_BASELINES)}; got {', '.join(self.names) or 'none'}."
+            )
+        for name in ("rows", "trees", "threads"):
+            if getattr(self, name) < 1:
+                raise SettingsError(
+                    f"baselines.{name} is {getattr(self, name)}, but must be at "
+                    f"least 1."
+                )
+
+
+@dataclass
+class EvaluateSettings:
+    """Which run is scored, on which years, beside what.
+
+    Attributes:
+        run: The run, a path or the name of a folder below the runs.
+        store: The training store, a path or a name below the stores; None for the
+            one that the run was trained on.
+        split: "test", or "validation" for choices before the test years are read.
+        regions: Region sets of the regional totals: "latitude_bands", "srex", or
+            names of catalog entries of regions.
+        baselines: The baselines beside the network.
+        device: "cpu" or "cuda", where the network computes.
+    """
+
+    run: str = ""
+    store: str | None = None
+    split: str = "test"
+    regions: list[str] = field(default_factory=lambda: ["latitude_bands", "srex"])
+    baselines: BaselineSettings = field(default_factory=BaselineSettings)
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            SettingsError: If no run is given, or the split is unknown.
+        """
+        if not self.run:
+            raise SettingsError(
+                "evaluate needs a run: give run=RUN, with the path that "
+                "`sink-emulator train` printed."
+            )
+        if self.split not in PARTS:
+            raise SettingsError(
+                f"split is {self.split!r}, but scores are taken on 'test' or "
+                f"'validation' years."
+            )
+
+
+@dataclass
+class CompareSettings:
+    """Which runs are compared, and where the table goes.
+
+    Attributes:
+        runs: Scored runs, paths or names of folders below the runs; the first is the
+            reference of every difference.
+        split: "test" or "validation": which scorecards to read.
+        out: Path of the table without its ending: .csv, .md and .png are written.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    split: str = "test"
+    out: str = "comparison"
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            SettingsError: If there are no two runs, or the split is unknown.
+        """
+        if len(self.runs) < 2:
+            raise SettingsError(
+                f"compare needs two runs or more, got {len(self.runs)}: give "
+                f"'runs=[RUN,RUN]'."
+            )
+        if self.split not in PARTS:
+            raise SettingsError(
+                f"split is {self.split!r}, but scores are taken on 'test' or "
+                f"'validation' years."
+            )
