@@ -59,7 +59,7 @@ def fit_module(module: EmulatorTraining, settings: TrainSettings, folder: Path) 
             default_root_dir=folder,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            log_every_n_steps=50,
+            log_every_n_steps=min(50, work.stop),
         )
         trainer.fit(
             module,
