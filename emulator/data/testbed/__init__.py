@@ -28,12 +28,13 @@ from emulator.data.testbed import (
     ocean_runs,
     weather,
 )
-from emulator.data.testbed.land import LandTeacher
+from emulator.data.testbed.land_structure import LandTeacher
 from emulator.data.testbed.land_teachers import TEACHERS as LAND_TEACHERS
 from emulator.data.testbed.layouts import Layout
 from emulator.data.testbed.ocean import OceanTeacher
 from emulator.data.testbed.ocean_teachers import TEACHERS as OCEAN_TEACHERS
-from emulator.data.testbed.weather import Spans, Weather
+from emulator.data.testbed.scenario import HISTORY_BEGINS, Spans
+from emulator.data.testbed.weather import Weather
 
 __all__ = ["generate"]
 
@@ -77,10 +78,10 @@ def generate(
         StoreError: If a testbed of other settings is there, or the folder cannot be
             written.
     """
-    if not weather.HISTORY_BEGINS < first <= last:
+    if not HISTORY_BEGINS < first <= last:
         raise ValueError(
             f"The testbed cannot run from {first} to {last}: 'first' must be after "
-            f"{weather.HISTORY_BEGINS} and not after 'last'."
+            f"{HISTORY_BEGINS} and not after 'last'."
         )
     settings = {
         "format": FORMAT,

@@ -6,15 +6,11 @@ from typing import Any
 import yaml
 
 from emulator.data.testbed import layouts
-from emulator.data.testbed.land import LandTeacher
+from emulator.data.testbed.land_structure import LandTeacher
 from emulator.data.testbed.land_teachers import TEACHERS as LAND_TEACHERS
 from emulator.data.testbed.layouts import Layout
-from emulator.data.testbed.weather import (
-    LAND_FORCING,
-    OCEAN_FORCING,
-    PREINDUSTRIAL_CO2,
-    Spans,
-)
+from emulator.data.testbed.scenario import PREINDUSTRIAL_CO2, Spans
+from emulator.data.testbed.weather import LAND_FORCING, OCEAN_FORCING
 
 _COMMON = {
     "evidence": "testbed",

@@ -15,7 +15,8 @@ from emulator.carbon import timeaxis
 from emulator.carbon.grid import Grid
 from emulator.data.testbed.geography import Geography
 from emulator.data.testbed.layouts import Layout
-from emulator.data.testbed.weather import Spans, Weather, co2
+from emulator.data.testbed.scenario import Spans, co2
+from emulator.data.testbed.weather import Weather
 
 Array = NDArray[np.float64]
 

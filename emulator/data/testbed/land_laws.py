@@ -19,9 +19,6 @@ _REFERENCE = 288.15
 _STANDARD_PRESSURE = 101325.0
 
 
-# --- Light use: gross uptake per absorbed photon, mol mol-1 --------------------------
-
-
 def optimal_light_use(tas: Array, vpd: Array, co2: Array, pressure: Array) -> Array:
     """Return the light-use efficiency of the P-model with the Jmax limit.
 
@@ -123,9 +120,6 @@ def _internal_co2(
     return internal, compensation
 
 
-# --- Water stress: 1 without, 0 with no water; wetness is 0 to 1 ---------------------
-
-
 def quadratic_stress(wetness: Array) -> Array:
     """Return a parabola below 60 % that ends at 0.6 (Stocker et al., 2020, eq. 12)."""
     return 1 - 0.4 * np.maximum(0.6 - wetness, 0.0) ** 2 / 0.36
@@ -163,9 +157,6 @@ def matric_stress(wetness: Array) -> Array:
     suction = 2.0e-3 * np.maximum(wetness, 0.05) ** -4.0
     opening = np.log(1.5 / suction) / np.log(1.5 / 2.0e-3)
     return np.asarray(np.clip(opening, 0.0, 1.0))
-
-
-# --- Respiration: 1 at 15 degC; temperature in K -------------------------------------
 
 
 def lloyd_taylor(kelvin: Array) -> Array:

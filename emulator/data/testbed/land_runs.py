@@ -7,14 +7,10 @@ from numpy.typing import NDArray
 
 from emulator.carbon import timeaxis
 from emulator.data.testbed.geography import Geography
-from emulator.data.testbed.land import (
-    LandFluxes,
-    LandForcing,
-    LandModel,
-    LandState,
-    LandTeacher,
-)
-from emulator.data.testbed.weather import PREINDUSTRIAL_CO2, Spans, Weather, co2
+from emulator.data.testbed.land import LandFluxes, LandForcing, LandModel, LandState
+from emulator.data.testbed.land_structure import LandTeacher
+from emulator.data.testbed.scenario import PREINDUSTRIAL_CO2, Spans, co2
+from emulator.data.testbed.weather import Weather
 
 Array = NDArray[np.float64]
 Years = NDArray[np.int64]

@@ -6,7 +6,7 @@ model, and bear names of trees so that nobody takes them for one.
 """
 
 from emulator.data.testbed import land_laws as laws
-from emulator.data.testbed.land import Dead, LandTeacher, Living
+from emulator.data.testbed.land_structure import Dead, LandTeacher, Living
 
 TEACHERS = (
     LandTeacher(

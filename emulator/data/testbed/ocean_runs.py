@@ -14,13 +14,8 @@ from emulator.data.testbed.ocean import (
     OceanState,
     OceanTeacher,
 )
-from emulator.data.testbed.weather import (
-    PREINDUSTRIAL_CO2,
-    Spans,
-    Weather,
-    co2,
-    insolation,
-)
+from emulator.data.testbed.scenario import PREINDUSTRIAL_CO2, Spans, co2
+from emulator.data.testbed.weather import Weather, insolation
 
 Array = NDArray[np.float64]
 Years = NDArray[np.int64]

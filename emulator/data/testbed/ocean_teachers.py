@@ -4,14 +4,14 @@ Gas transfer and alkalinity laws are published ones; depths, renewal and export 
 set so that each takes up 1 to 4 PgC a year in the last decade.
 """
 
-from emulator.data.testbed import ocean
+from emulator.data.testbed import ocean_laws as laws
 from emulator.data.testbed.ocean import OceanTeacher
 
 TEACHERS = (
     OceanTeacher(
         name="GANNET",
-        transfer=ocean.quadratic_transfer,
-        alkalinity=ocean.conservative_alkalinity,
+        transfer=laws.quadratic_transfer,
+        alkalinity=laws.conservative_alkalinity,
         full_chemistry=True,
         column=370.0,
         diffusion=1.2e-4,
@@ -24,8 +24,8 @@ TEACHERS = (
     ),
     OceanTeacher(
         name="PETREL",
-        transfer=ocean.cubic_transfer,
-        alkalinity=ocean.fitted_alkalinity,
+        transfer=laws.cubic_transfer,
+        alkalinity=laws.fitted_alkalinity,
         full_chemistry=True,
         column=430.0,
         diffusion=0.8e-4,
@@ -38,8 +38,8 @@ TEACHERS = (
     ),
     OceanTeacher(
         name="SKUA",
-        transfer=ocean.mixed_transfer,
-        alkalinity=ocean.conservative_alkalinity,
+        transfer=laws.mixed_transfer,
+        alkalinity=laws.conservative_alkalinity,
         full_chemistry=False,
         column=340.0,
         diffusion=1.6e-4,
@@ -52,8 +52,8 @@ TEACHERS = (
     ),
     OceanTeacher(
         name="TERN",
-        transfer=ocean.linear_transfer,
-        alkalinity=ocean.fitted_alkalinity,
+        transfer=laws.linear_transfer,
+        alkalinity=laws.fitted_alkalinity,
         full_chemistry=True,
         column=400.0,
         diffusion=1.0e-4,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from emulator.carbon import timeaxis
 from emulator.data.testbed.geography import Geography, bump, unit_vectors
+from emulator.data.testbed.scenario import PREINDUSTRIAL_CO2, co2
 
 Array = NDArray[np.float64]
 Months = NDArray[np.datetime64]
@@ -22,14 +23,6 @@ Years = NDArray[np.int64]
 
 LAND_FORCING = ("tas", "pr", "rsds", "vpd")
 OCEAN_FORCING = ("tos", "sfcWind", "siconc", "sos", "mlotst")
-
-PREINDUSTRIAL_CO2 = 280.0
-"""CO2 before 1750 and of all controls, ppm (ice cores: 277 to 284)."""
-
-_CO2_IN_1950 = 312.0
-_CO2_FOLDING_YEARS = 49.4
-"""Chosen so that 280 + 32 exp(t / 49.4) passes 312 ppm in 1950, 339 in 1980 and
-423 in 2024, as the observed annual means do within 2 ppm."""
 
 _TRANSIENT_WARMING = 2.3
 """Global warming per doubling of CO2, K; gives 1.0 K from 1950 to 2024."""
@@ -74,45 +67,6 @@ _RAIN_BY_PLACE = (
 )
 
 
-HISTORY_BEGINS = 1850
-"""Year in which CO2 begins to rise above that of the controls."""
-
-_RECYCLED_YEARS = 20
-"""Years of weather that controls repeat, as in TRENDY (1901 to 1920 there)."""
-
-
-@dataclass(frozen=True)
-class Spans:
-    """Years of the simulations.
-
-    Attributes:
-        first: First year of output.
-        last: Last year of output; the weather goes on for one year more.
-    """
-
-    first: int
-    last: int
-
-    @property
-    def output(self) -> Years:
-        """All years of output."""
-        return np.arange(self.first, self.last + 1)
-
-    @property
-    def history(self) -> Years:
-        """Years of rising CO2 before the output."""
-        return np.arange(HISTORY_BEGINS, self.first)
-
-    @property
-    def cycle(self) -> Years:
-        """The years whose weather the controls repeat."""
-        return self.output[:_RECYCLED_YEARS]
-
-    def recycled_year(self, years: Years) -> Years:
-        """Return the year whose weather each year of a control saw."""
-        return self.first + (years - self.first) % self.cycle.size
-
-
 @dataclass(frozen=True, eq=False)
 class Weather:
     """Monthly forcing of land and ocean, packed to the cells that have them.
@@ -133,19 +87,6 @@ class Weather:
     land: dict[str, NDArray[np.float32]]
     ocean: dict[str, NDArray[np.float32]]
     el_nino: Array
-
-
-def co2(years: Years) -> Array:
-    """Return the annual mean CO2 of the air, ppm, a smooth rise without season.
-
-    Args:
-        years: Calendar years; any shape.
-
-    Returns:
-        280 + 32 exp((year - 1950) / 49.4), same shape.
-    """
-    rise = _CO2_IN_1950 - PREINDUSTRIAL_CO2
-    return PREINDUSTRIAL_CO2 + rise * np.exp((years - 1950) / _CO2_FOLDING_YEARS)
 
 
 def simulate(geography: Geography, months: Months, seed: int) -> Weather:

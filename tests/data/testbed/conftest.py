@@ -10,7 +10,8 @@ from emulator.carbon.grid import Grid
 from emulator.data import testbed
 from emulator.data.testbed import geography, land_runs, ocean_runs, weather
 from emulator.data.testbed.geography import Geography
-from emulator.data.testbed.weather import Spans, Weather
+from emulator.data.testbed.scenario import Spans
+from emulator.data.testbed.weather import Weather
 
 
 @dataclass(frozen=True)

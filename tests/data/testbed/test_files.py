@@ -11,9 +11,9 @@ from emulator.carbon import timeaxis
 from emulator.carbon.grid import Grid
 from emulator.data import catalog, readers
 from emulator.data.entry import parse_entry
-from emulator.data.testbed import entries, files, layouts, weather
+from emulator.data.testbed import entries, files, layouts, scenario
 from emulator.data.testbed.layouts import Layout
-from emulator.data.testbed.weather import Spans
+from emulator.data.testbed.scenario import Spans
 
 SPANS = Spans(1999, 2001)
 MOLAR_MASS = 12.011e-3
@@ -122,7 +122,7 @@ def test_co2_table_reads_back(files_root: Path) -> None:
     entry = catalog.load("co2_testbed", [files_root / "testbed" / "catalog"])
     found = readers.read(entry, "co2", None, files_root)
     year = timeaxis.years_of(found.time.values)
-    np.testing.assert_allclose(found.values, weather.co2(year), atol=1e-3)
+    np.testing.assert_allclose(found.values, scenario.co2(year), atol=1e-3)
     assert (year[0], year[-1]) == (1700, 1865)
 
 

@@ -12,7 +12,7 @@ import emulator
 from emulator.carbon.errors import GridMismatchError, StoreError
 from emulator.data import catalog, check, readers, testbed
 from emulator.data.testbed import entries, files, layouts
-from emulator.data.testbed.weather import Spans
+from emulator.data.testbed.scenario import Spans
 
 SHIPPED = Path(emulator.__file__).parents[1] / "data_catalog"
 TEACHERS = [

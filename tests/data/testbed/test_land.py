@@ -8,9 +8,10 @@ import pytest
 
 from emulator.carbon import timeaxis
 from emulator.data.testbed import land, land_laws, land_runs
-from emulator.data.testbed.land import LandForcing, LandModel, LandTeacher
+from emulator.data.testbed.land import LandForcing, LandModel
+from emulator.data.testbed.land_structure import LandTeacher
 from emulator.data.testbed.land_teachers import TEACHERS
-from emulator.data.testbed.weather import Spans, saturation_pressure
+from emulator.data.testbed.weather import saturation_pressure
 from tests.data.testbed.conftest import Small
 
 ALDER = TEACHERS[0]
@@ -207,7 +208,3 @@ def test_calendar_sets_the_length_of_months(small: Small) -> None:
         made = driver._forcing(np.array([1996]), np.array([300.0]), np.array([1996]))
         lengths[calendar] = made.seconds.sum() / 86400
     assert lengths == {"360_day": 360, "noleap": 365, "standard": 366}
-
-
-def test_spans_without_history_start_from_the_spin_up() -> None:
-    assert Spans(1850, 1860).history.size == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emulator.carbon import seawater
-from emulator.data.testbed import ocean, ocean_runs
+from emulator.data.testbed import ocean, ocean_laws, ocean_runs
 from emulator.data.testbed.ocean import OceanTeacher
 from emulator.data.testbed.ocean_teachers import TEACHERS
 from tests.data.testbed.conftest import Small
@@ -48,8 +48,8 @@ def test_teachers_differ_in_structure() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"transfer": ocean.cubic_transfer},
-        {"alkalinity": ocean.fitted_alkalinity},
+        {"transfer": ocean_laws.cubic_transfer},
+        {"alkalinity": ocean_laws.fitted_alkalinity},
         {"full_chemistry": False},
         {"column": 600.0},
         {"diffusion": 3e-4},
@@ -97,26 +97,26 @@ def test_transfer_laws_by_hand() -> None:
     # Sc(20 degC) = 668.3. At 8 m/s: 0.251 * 1.23 * 64 * (668.3/660)^-0.5 = 19.6 cm/h.
     wind, tos = np.array(8.0), np.array(20.0)
     to_cm_per_hour = 3.6e5
-    assert ocean.quadratic_transfer(wind, tos) * to_cm_per_hour == pytest.approx(
+    assert ocean_laws.quadratic_transfer(wind, tos) * to_cm_per_hour == pytest.approx(
         19.64, abs=0.05
     )
     # (0.222 * 1.23 * 64 + 0.333 * 8) (668.3/600)^-0.5 = 20.14 * 0.9475 = 19.08
-    assert ocean.mixed_transfer(wind, tos) * to_cm_per_hour == pytest.approx(
+    assert ocean_laws.mixed_transfer(wind, tos) * to_cm_per_hour == pytest.approx(
         19.08, abs=0.05
     )
     # 0.0283 * 1.5 * 512 * 0.9937 = 21.60; 3.5 * 5 * 0.9937 = 17.39
-    assert ocean.cubic_transfer(wind, tos) * to_cm_per_hour == pytest.approx(
+    assert ocean_laws.cubic_transfer(wind, tos) * to_cm_per_hour == pytest.approx(
         21.60, abs=0.05
     )
-    assert ocean.linear_transfer(wind, tos) * to_cm_per_hour == pytest.approx(
+    assert ocean_laws.linear_transfer(wind, tos) * to_cm_per_hour == pytest.approx(
         17.39, abs=0.05
     )
 
 
 def test_alkalinity_laws_by_hand() -> None:
     salinity, tos = np.array(35.0), np.array(20.0)
-    assert ocean.conservative_alkalinity(salinity, tos) == pytest.approx(2.3e-3)
-    assert ocean.fitted_alkalinity(salinity, tos) == pytest.approx(2.305e-3)
+    assert ocean_laws.conservative_alkalinity(salinity, tos) == pytest.approx(2.3e-3)
+    assert ocean_laws.fitted_alkalinity(salinity, tos) == pytest.approx(2.305e-3)
 
 
 def test_mixing_keeps_carbon(small: Small) -> None:

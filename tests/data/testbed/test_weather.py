@@ -9,13 +9,6 @@ from emulator.data.testbed import geography, weather
 from tests.data.testbed.conftest import Small
 
 
-def test_co2_passes_through_the_observed_values() -> None:
-    # Annual means of Mauna Loa and ice cores: 312, 338.8, 369.7 and 424.6 ppm.
-    found = weather.co2(np.array([1950, 1980, 2000, 2024]))
-    np.testing.assert_allclose(found, [312.0, 338.8, 369.7, 424.6], atol=2.5)
-    assert weather.co2(np.array([1700])) == pytest.approx(280.0, abs=0.3)
-
-
 def test_one_seed_gives_one_weather(small: Small) -> None:
     again = weather.simulate(small.earth, small.seen.months, 0)
     other = weather.simulate(small.earth, small.seen.months, 1)
@@ -104,10 +97,3 @@ def test_saturation_pressure_by_hand() -> None:
     # Bolton's formula holds 611.2 Pa at 0 degC; tables give 2339 Pa at 20 degC.
     assert weather.saturation_pressure(np.array(0.0)) == pytest.approx(611.2)
     assert weather.saturation_pressure(np.array(20.0)) == pytest.approx(2339, rel=2e-3)
-
-
-def test_controls_repeat_the_first_twenty_years() -> None:
-    spans = weather.Spans(1950, 2024)
-    seen = spans.recycled_year(np.array([1949, 1950, 1969, 1970, 2024]))
-    assert seen.tolist() == [1969, 1950, 1969, 1950, 1964]
-    assert weather.Spans(2000, 2004).cycle.tolist() == [2000, 2001, 2002, 2003, 2004]
