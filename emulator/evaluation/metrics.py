@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from emulator.carbon.timeaxis import month_of, years_of
+
 Array = npt.NDArray[np.floating]
 Months = npt.NDArray[np.datetime64]
 
@@ -84,7 +86,7 @@ def monthly_climatology(
         ValueError: If a calendar month is not among the chosen ones, since its
             anomaly would then be undefined everywhere.
     """
-    calendar = _month_index(months)
+    calendar = month_of(months) - 1
     absent = sorted(set(range(MONTHS_PER_YEAR)) - set(calendar[chosen].tolist()))
     if absent:
         names = ", ".join(str(month + 1) for month in absent)
@@ -102,7 +104,7 @@ def monthly_climatology(
 
 def anomalies(values: Array, months: Months, climatology: Array) -> Array:
     """Return ``values`` (time, ...) minus the ``climatology`` (12, ...)."""
-    departure: Array = values - climatology[_month_index(months)]
+    departure: Array = values - climatology[month_of(months) - 1]
     return departure
 
 
@@ -141,7 +143,7 @@ def moments(prediction: Array, truth: Array, area: Array) -> Moments:
 
 def yearly(steps: Moments, months: Months) -> tuple[npt.NDArray[np.int64], Moments]:
     """Add the moments (time,) up within each calendar year; (years, moments)."""
-    years, place = np.unique(_year(months), return_inverse=True)
+    years, place = np.unique(years_of(months), return_inverse=True)
 
     def add(values: Array) -> Array:
         total = np.bincount(place, weights=values, minlength=years.size)
@@ -328,15 +330,6 @@ def phase_error(prediction: Array, truth: Array) -> Array:
 def amplitude_ratio(prediction: Array, truth: Array) -> Array:
     """Return the ratio of first-harmonic amplitudes of two cycles (12, ...)."""
     return _ratio(first_harmonic(prediction)[0], first_harmonic(truth)[0])
-
-
-def _month_index(months: Months) -> npt.NDArray[np.int64]:
-    """Return 0 for January to 11 for December."""
-    return months.astype("datetime64[M]").astype(np.int64) % MONTHS_PER_YEAR
-
-
-def _year(months: Months) -> npt.NDArray[np.int64]:
-    return months.astype("datetime64[Y]").astype(np.int64) + 1970
 
 
 def _nanmean(values: Array) -> Array:

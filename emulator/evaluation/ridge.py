@@ -1,0 +1,206 @@
+"""Ridge regression on lagged forcing, one for each cell and teacher.
+
+The anomaly of the flux is a linear function of the standardised forcing anomalies of
+this month and of the months before, and of CO2; all simulations of a teacher are fitted
+together, each around its own climatology. All cells are solved at once in closed form.
+The number of lags and the strength are chosen per teacher on validation months.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from emulator.evaluation.task import Array, Mask, Task
+
+LAGS = (0, 2, 5, 11, 23, 35)
+"""Candidates for the longest lag, months; those beyond the memory are left out and
+the memory itself is added."""
+
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
+"""Candidates for the penalty, in units of the number of training months: the predictors
+have unit variance, so at 1 a lone predictor keeps half of its coefficient."""
+
+CO2_PENALTIES = (0.01, 100.0)
+"""Candidates for the penalty on CO2, as a multiple of the others': nearly none keeps
+the trend, a large one distrusts it, which matters when CO2 is extrapolated."""
+
+BLOCK_BYTES = 2**27
+"""Memory of one block of predictors, bytes: large enough for the threads, small enough
+for a laptop."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for a teacher.
+
+    Attributes:
+        lags: The longest lag, months.
+        strength: The penalty.
+        co2: Penalty on CO2 as a multiple of it.
+    """
+
+    lags: int
+    strength: float
+    co2: float
+
+
+def candidates(memory: int) -> list[Choice]:
+    """Return all choices that the memory allows."""
+    lags = sorted({lag for lag in LAGS if lag < memory} | {memory})
+    return [Choice(*each) for each in itertools.product(lags, STRENGTHS, CO2_PENALTIES)]
+
+
+def tune(task: Task) -> list[Choice]:
+    """Choose lags and strength of each teacher on validation months.
+
+    The choice has the least area-weighted squared error over all simulations.
+
+    Returns:
+        One choice for each teacher; the first candidate where a teacher has no labels
+        in validation months.
+    """
+    options = candidates(task.memory)
+    errors = np.zeros((len(options), task.labels.shape[1]))
+    seen = torch.from_numpy(np.where(task.held_out, 0.0, task.area))
+    for cells in _blocks(task, task.memory):
+        problem = _Normal(task, cells, task.memory)
+        checks = [
+            (simulation, rows, _predictors(task, simulation, rows, cells, task.memory))
+            for simulation in range(task.labels.shape[0])
+            if (rows := task.rows(simulation, task.validation)).size
+        ]
+        for place, option in enumerate(options):
+            weights = problem.solve(option)
+            for simulation, rows, predictors in checks:
+                fitted = predictors[..., : weights.shape[1]] @ weights
+                truth = task.anomalies[simulation][:, rows, cells]
+                miss = fitted.permute(2, 1, 0) - torch.from_numpy(truth)
+                squares = torch.nan_to_num(miss).double().square()
+                errors[place] += (squares * seen[cells]).sum((1, 2)).numpy()
+    return [options[best] for best in errors.argmin(axis=0)]
+
+
+def predict(task: Task, wanted: Mask, choices: Sequence[Choice]) -> Array:
+    """Fit the chosen ridge of each teacher and predict the wanted months.
+
+    Returns:
+        kg m-2 s-1; shape (simulation, teacher, wanted, cell); NaN in months whose
+        memory is not known.
+    """
+    longest = max(choice.lags for choice in choices)
+    simulations, teachers, _, cells = task.labels.shape
+    size = 1 + task.forcing.shape[1] * (longest + 1)
+    weights = torch.zeros(teachers, cells, size)
+    for block in _blocks(task, longest):
+        problem = _Normal(task, block, longest)
+        for choice in set(choices):
+            solved = problem.solve(choice)
+            for teacher in _positions(choices, choice):
+                weights[teacher, block, : solved.shape[1]] = solved[..., teacher]
+    result = np.full((simulations, teachers, int(wanted.sum()), cells), np.nan, "f4")
+    for simulation in range(simulations):
+        rows = task.rows(simulation, wanted)
+        place = np.searchsorted(np.flatnonzero(wanted), rows)
+        for block in _blocks(task, longest):
+            predictors = _predictors(task, simulation, rows, block, longest)
+            for teacher, donor in enumerate(task.donor):
+                chosen = weights[teacher, torch.from_numpy(donor[block])]
+                fitted = (predictors @ chosen[..., None])[..., 0].T.numpy()
+                normal = task.climatology[simulation, teacher][task.season[rows], block]
+                result[simulation, teacher, place, block] = normal + fitted
+    return result
+
+
+class _Normal:
+    """The normal equations of a block of cells, for all teachers.
+
+    Predictors are ordered by lag, so that fewer lags are a leading part of the same
+    matrix. Teachers labelled in the same months share one matrix. The few cells and
+    months that a teacher lacks within its months count as climatology.
+    """
+
+    def __init__(self, task: Task, cells: slice, lags: int) -> None:
+        self.forcings = task.forcing.shape[1]
+        self.groups: list[tuple[list[int], Tensor, Tensor, int]] = []
+        seen = np.isfinite(task.labels) & ~task.held_out
+        labelled: Mask = np.asarray(seen.any(axis=3))
+        keys = [labelled[:, teacher].tobytes() for teacher in range(labelled.shape[1])]
+        for key in dict.fromkeys(keys):
+            members = _positions(keys, key)
+            gram, product, count = self._accumulate(
+                task, cells, lags, members, labelled[:, members[0]]
+            )
+            self.groups.append((members, gram, product, count))
+        self.teachers = labelled.shape[1]
+
+    def _accumulate(
+        self, task: Task, cells: slice, lags: int, members: list[int], labelled: Mask
+    ) -> tuple[Tensor, Tensor, int]:
+        size = 1 + self.forcings * (lags + 1)
+        width = cells.stop - cells.start
+        gram = torch.zeros(width, size, size)
+        product = torch.zeros(width, size, len(members))
+        count = 0
+        for simulation in range(task.labels.shape[0]):
+            rows = task.rows(simulation, task.train & labelled[simulation])
+            if not rows.size:
+                continue
+            x = _predictors(task, simulation, rows, cells, lags)
+            y = task.anomalies[simulation][members][:, rows, cells]
+            target = torch.from_numpy(np.nan_to_num(y)).permute(2, 1, 0)
+            x = x - x.mean(1, keepdim=True)
+            gram += x.mT @ x
+            product += x.mT @ target
+            count += rows.size
+        return gram, product, count
+
+    def solve(self, choice: Choice) -> Tensor:
+        """Return coefficients, kg m-2 s-1; shape (cell, predictor, teacher)."""
+        size = 1 + self.forcings * (choice.lags + 1)
+        penalty = torch.full((size,), choice.strength)
+        penalty[0] *= choice.co2
+        result: Tensor | None = None
+        for members, gram, product, count in self.groups:
+            if result is None:
+                result = torch.zeros(gram.shape[0], size, self.teachers)
+            if count:
+                matrix = gram[:, :size, :size] + torch.diag(penalty * count)
+                factor = torch.linalg.cholesky(matrix)
+                result[..., members] = torch.cholesky_solve(product[:, :size], factor)
+        if result is None:
+            raise AssertionError("A task has at least one teacher.")
+        return result
+
+
+def _predictors(
+    task: Task, simulation: int, rows: npt.NDArray[np.int64], cells: slice, lags: int
+) -> Tensor:
+    """Return CO2 and lagged forcing; shape (cell, row, 1 + (lags + 1) x forcing)."""
+    anomalies = task.weather_anomalies(simulation, cells)
+    lagged = anomalies[rows[:, None] - np.arange(lags + 1)]
+    by_cell = lagged.reshape(rows.size, -1, lagged.shape[-1]).transpose(2, 0, 1)
+    co2 = task.co2_anomalies[simulation][rows].astype(np.float32)
+    whole = np.empty((by_cell.shape[0], rows.size, 1 + by_cell.shape[2]), np.float32)
+    whole[..., 0] = co2
+    whole[..., 1:] = by_cell
+    return torch.from_numpy(whole)
+
+
+def _blocks(task: Task, lags: int) -> Iterator[slice]:
+    """Yield slices of cells whose predictors fit into ``BLOCK_BYTES``."""
+    size = 1 + task.forcing.shape[1] * (lags + 1)
+    most = max(int(task.usable.sum(axis=1).max()), size)
+    step = max(1, BLOCK_BYTES // (4 * most * size))
+    cells = task.area.size
+    for start in range(0, cells, step):
+        yield slice(start, min(start + step, cells))
+
+
+def _positions(values: Sequence[Any], wanted: object) -> list[int]:
+    return [place for place, value in enumerate(values) if value == wanted]
