@@ -11,6 +11,10 @@ from hydra.core.config_store import ConfigStore
 
 from emulator.carbon.errors import SettingsError
 from emulator.data.settings import DataSettings, ForcingSettings
+from emulator.evaluation.settings import (
+    CompareSettings,
+    EvaluateSettings,
+)
 from emulator.learning.settings import (
     LearningSettings,
     LoggerSettings,
@@ -51,6 +55,28 @@ class PrepareCommand:
                 "`prepare` makes one store: say data=NAME, or forcing=NAME for forcing "
                 "without teachers. `sink-emulator prepare --help` lists the names."
             )
+
+
+@dataclass
+class EvaluateCommand(EvaluateSettings):
+    """What ``evaluate`` is told.
+
+    Attributes:
+        paths: Where things lie.
+    """
+
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+
+@dataclass
+class CompareCommand(CompareSettings):
+    """What ``compare`` is told.
+
+    Attributes:
+        paths: Where things lie.
+    """
+
+    paths: PathsSettings = field(default_factory=PathsSettings)
 
 
 @dataclass
@@ -103,6 +129,8 @@ _COMMANDS: Mapping[str, type] = {
     "demo": DemoCommand,
     "prepare": PrepareCommand,
     "train": TrainSettings,
+    "evaluate": EvaluateCommand,
+    "compare": CompareCommand,
     "predict": PredictCommand,
 }
 

@@ -10,7 +10,13 @@ from typing import Any
 
 from emulator.cli.descriptions import PROGRAM
 from emulator.cli.output import say, working
-from emulator.config import DemoCommand, PredictCommand, PrepareCommand
+from emulator.config import (
+    CompareCommand,
+    DemoCommand,
+    EvaluateCommand,
+    PredictCommand,
+    PrepareCommand,
+)
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.learning.settings import PathsSettings, TrainSettings, run_id
 
@@ -58,6 +64,31 @@ def train(settings: TrainSettings) -> Path:
     return folder
 
 
+def evaluate(settings: EvaluateCommand) -> Path:
+    """Score a run on held-out years, baselines beside it."""
+    from emulator.evaluation.scorecard import evaluate as score
+
+    paths = settings.paths
+    with working(f"Scoring {settings.run} and its baselines"):
+        card = score(
+            settings,
+            runs_root=Path(paths.runs),
+            stores_root=Path(paths.stores),
+            data_root=Path(paths.data),
+        )
+    say(f"scores: {card.with_suffix('.md')} ({card.name} and figures beside it)")
+    return card
+
+
+def compare(settings: CompareCommand) -> Path:
+    """Make one table of several scored runs."""
+    from emulator.evaluation.compare import compare as tabulate
+
+    table = tabulate(settings, runs_root=Path(settings.paths.runs))
+    say(f"comparison: {table} (.csv and .png beside it)")
+    return table
+
+
 def predict(settings: PredictCommand) -> Path:
     """Run emulators on forcing and write a sink map."""
     from emulator.nightly.sinkmap import predict as write
@@ -101,6 +132,8 @@ def _store(settings: DataSettings | ForcingSettings, paths: PathsSettings) -> Pa
 WORK: Mapping[str, Callable[[Any], object]] = {
     "prepare": prepare,
     "train": train,
+    "evaluate": evaluate,
+    "compare": compare,
     "predict": predict,
     "demo": demo,
 }

@@ -137,8 +137,14 @@ def _searchpath(config_dirs: Sequence[Path]) -> list[str]:
             )
     if not config_dirs:
         return []
-    urls = ",".join(f"'file://{folder.resolve()}'" for folder in config_dirs)
+    urls = ",".join(quoted(f"file://{folder.resolve()}") for folder in config_dirs)
     return [f"hydra.searchpath=[{urls}]"]
+
+
+def quoted(value: object) -> str:
+    """Return ``value`` as Hydra reads it in an override, whatever signs it holds."""
+    escaped = str(value).replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _compose(command: str, overrides: Sequence[str]) -> Any:

@@ -1,0 +1,234 @@
+"""Every file of ``conf/`` composes to checked settings; mistakes are named."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from emulator.carbon.errors import SettingsError
+from emulator.cli import composing, files
+from emulator.config import DemoCommand, PredictCommand, PrepareCommand
+from emulator.data import catalog
+from emulator.data.settings import DataSettings, ForcingSettings
+from emulator.learning.settings import (
+    TrainSettings,
+    run_id,
+    settings_from_dict,
+    settings_to_dict,
+)
+from emulator.models import MODELS, NetworkShape
+
+CONF = Path(__file__).parents[1] / "conf"
+COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
+LAND = "data=lpjwsl"
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def train(*overrides: str) -> TrainSettings:
+    settings = composing.settings_of("train", overrides)
+    assert isinstance(settings, TrainSettings)
+    return settings
+
+
+def require_entries(settings: DataSettings | ForcingSettings) -> None:
+    """Check that the catalog has what a data config names."""
+    offered = set()
+    for name in [*settings.forcing, *settings.static]:
+        offered |= set(catalog.load(name).variables)
+    assert set(settings.forcing_variables) <= offered
+    assert set(settings.static_variables) <= offered
+    if isinstance(settings, ForcingSettings):
+        assert catalog.load(settings.co2).kind == "table"
+        return
+    for teacher in settings.teachers:
+        entry = catalog.load(teacher)
+        assert entry.domain == settings.domain
+        assert settings.fluxes[0] in entry.variables
+        assert set(settings.simulations) <= set(entry.simulations)
+
+
+@pytest.mark.parametrize("data", choices("data"))
+def test_every_data_config_names_what_the_catalog_has(data: str) -> None:
+    settings = composing.settings_of("prepare", [f"data={data}"])
+    assert isinstance(settings, PrepareCommand)
+    assert settings.data is not None
+    assert settings.data.name == data
+    require_entries(settings.data)
+
+
+@pytest.mark.parametrize("forcing", choices("forcing"))
+def test_every_forcing_config_names_what_the_catalog_has(forcing: str) -> None:
+    settings = composing.settings_of("prepare", [f"forcing={forcing}"])
+    assert settings.forcing.name == forcing
+    require_entries(settings.forcing)
+
+
+@pytest.mark.parametrize("data", choices("data"))
+def test_every_data_config_has_a_split_with_a_gap(data: str) -> None:
+    settings = train(f"data={data}")
+    split = settings.split.years(settings.model.memory)
+    first, last = settings.data.years
+    assert first <= split.train[0] < split.test[1] <= last
+
+
+@pytest.mark.parametrize("model", choices("model"))
+def test_every_model_config_builds_its_network(model: str) -> None:
+    settings = train(LAND, f"model={model}").model
+    assert type(settings) is MODELS[model]
+    shape = NetworkShape(
+        inputs=3,
+        statics=2,
+        outputs=1,
+        teachers=1,
+        cells=torch.arange(8 * 16),
+        grid_shape=(8, 16),
+    )
+    network = settings.build(shape)
+    months = 2
+    answer = network(
+        torch.zeros(1, settings.memory + months, 3, 8 * 16),
+        torch.zeros(1, 2, 8 * 16),
+        torch.zeros(1, dtype=torch.int64),
+    )
+    assert answer.shape == (1, months, 1, 8 * 16)
+
+
+def test_every_model_has_a_config() -> None:
+    assert choices("model") == sorted(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        (group, name)
+        for group in ("split", "learning", "machine", "logger", "paths")
+        for name in choices(group)
+    ],
+)
+def test_every_other_choice_composes(group: str, name: str) -> None:
+    train(LAND, f"{group}={name}")
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_states_a_whole_run(experiment: str) -> None:
+    settings = train(f"experiment={experiment}")
+    require_entries(settings.data)
+    settings.split.years(settings.model.memory)
+    assert settings_from_dict(settings_to_dict(settings)) == settings
+
+
+def test_commands_have_a_file_each() -> None:
+    from emulator.cli.commands import WORK
+
+    assert sorted(WORK) == COMMANDS
+
+
+def test_demo_and_predict_compose() -> None:
+    assert isinstance(composing.settings_of("demo", []), DemoCommand)
+    predict = composing.settings_of("predict", ["land=runs/x", "map.grid=5"])
+    assert isinstance(predict, PredictCommand)
+    assert predict.map.grid == "5"
+
+
+def test_paths_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SINK_DATA", "/somewhere")
+    assert train(LAND).paths.data == "/somewhere"
+    monkeypatch.delenv("SINK_DATA")
+    assert train(LAND).paths.data == "data"
+
+
+def test_a_map_network_asks_for_whole_maps() -> None:
+    assert train(LAND, "model=unet").learning.cells_per_batch == 0
+
+
+def test_same_settings_make_the_same_run() -> None:
+    first = run_id(train(LAND, "seed=3"))
+    assert first == run_id(train(LAND, "seed=3", "logger=wandb", "paths.runs=other"))
+    assert first != run_id(train(LAND, "seed=4"))
+    assert first.startswith("lpjwsl-")
+    assert "=" not in first
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([LAND, "model.widht=3"], "'model.widht' is no setting of `train`. Did you me"),
+        ([LAND, "lerning.steps=3"], "'lerning' is no setting of `train`"),
+        ([LAND, "+foo=1"], "'foo' is no setting; '[+]' adds a group"),
+        ([LAND, "+model.foo=1"], "'model.foo' is no setting"),
+        ([LAND, "seed=many"], "Setting 'seed': Value 'many' of type 'str' could not"),
+        ([LAND, "split.train=[1,b]"], r"Setting 'split.train\[1\]': Value 'b'"),
+        ([LAND, "learning.steps=0"], "learning.steps is 0, but must be at least 1"),
+        ([LAND, "seed=1,2"], "add --multirun"),
+        ([LAND, "seed=[1"], r"Cannot read the override 'seed=\[1'"),
+        ([LAND, "model=none"], r"There is no model 'none', only \['pointwise'"),
+        ([LAND, "experiment=none"], "There is no experiment 'none'"),
+        ([LAND, "~split"], "`train` needs split=..."),
+        ([], "You must specify 'data'"),
+        (["=3"], "Config group override must be a string"),
+    ],
+)
+def test_mistakes_are_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        composing.settings_of("train", overrides)
+
+
+@pytest.mark.parametrize("overrides", [[], [LAND, "forcing=lpjwsl"]])
+def test_prepare_makes_one_store(overrides: list[str]) -> None:
+    with pytest.raises(SettingsError, match="`prepare` makes one store"):
+        composing.settings_of("prepare", overrides)
+
+
+def test_demo_refuses_an_impossible_earth() -> None:
+    with pytest.raises(SettingsError, match=r"grid_step is 7\.0, but must divide 180"):
+        composing.settings_of("demo", ["grid_step=7"])
+    with pytest.raises(SettingsError, match="Give a later last"):
+        composing.settings_of("demo", ["first=2000", "last=1990"])
+
+
+def test_a_mistake_in_a_users_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    mine = tmp_path / "data" / "mine.yaml"
+    mine.write_text("defaults: [lpjwsl, _self_]\nname: mine\nteacher: [x]\n")
+    with pytest.raises(SettingsError, match="'teacher'"):
+        composing.settings_of("prepare", ["data=mine"], [tmp_path])
+    mine.write_text("defaults: [lpjwsl, _self_\n")
+    with pytest.raises(SettingsError, match="while parsing"):
+        composing.settings_of("prepare", ["data=mine"], [tmp_path])
+
+
+def test_a_users_own_configs_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "with, sign's"
+    (folder / "data").mkdir(parents=True)
+    mine = folder / "data" / "mine.yaml"
+    mine.write_text("defaults: [lpjwsl, _self_]\nname: mine\n")
+    settings = composing.settings_of("prepare", ["data=mine"], [folder])
+    assert settings.data.name == "mine"
+    assert settings.data.teachers == ["lpjwsl"]
+
+
+def test_a_missing_config_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="There is no folder .* for --config-dir"):
+        composing.settings_of("prepare", [LAND], [tmp_path / "none"])
+
+
+def test_a_sweep_is_checked_before_it_runs() -> None:
+    settings = composing.combinations(
+        "train", [LAND, "model=pointwise,recurrent", "seed=0,1"]
+    )
+    assert len({run_id(one) for one in settings}) == 4
+    with pytest.raises(SettingsError, match="learning.steps is 0"):
+        composing.combinations("train", [LAND, "learning.steps=1,0"])
+    with pytest.raises(SettingsError, match=r"Cannot read the override 'seed=\[1"):
+        composing.combinations("train", [LAND, "seed=[1"])
+
+
+def test_a_broken_installation_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "emulator" / "cli" / "f.py"))
+    with pytest.raises(SettingsError, match="There is no folder 'conf'"):
+        files.conf_dir()
