@@ -164,9 +164,11 @@ def fit_normaliser(
     co2 = cube.co2.numpy()[chosen].astype(np.float64)
     centre, spread = float(co2.mean()), max(float(co2.std()), 1.0)
     labels = LabelStatistics.fit(
-        cube, _reference_rows(cube, chosen, model), month, model
+        cube, chosen, _reference_rows(cube, chosen, model), month, model
     )
     statics = [_fields(cube), *_climates(fitted["climatology"])]
+    if model.position:
+        statics.append(_position(cube))
     static = torch.cat(statics)[None].expand(len(cube.teachers), -1, -1)
     if model.label_climatology != "none":
         static = torch.cat([static, labels.channels()], dim=1)
@@ -266,6 +268,14 @@ def _fields(cube: Cube) -> Tensor:
         if len(cube.static)
         else torch.zeros(0, cube.cells.numel(), dtype=torch.float64)
     )
+
+
+def _position(cube: Cube) -> Tensor:
+    """Return the cells' unit vectors from the centre of the Earth; (3, cell)."""
+    row, column = np.divmod(cube.cells.cpu().numpy(), cube.grid.lon.size)
+    lat, lon = np.deg2rad(cube.grid.lat[row]), np.deg2rad(cube.grid.lon[column])
+    east, north = np.cos(lat) * np.sin(lon), np.sin(lat)
+    return torch.from_numpy(np.stack([np.cos(lat) * np.cos(lon), east, north]))
 
 
 def _climates(climatology: Tensor) -> list[Tensor]:

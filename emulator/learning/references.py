@@ -47,34 +47,34 @@ class LabelStatistics:
     def fit(
         cls,
         cube: Cube,
+        chosen: NDArray[np.bool_],
         rows: NDArray[np.bool_],
         month: NDArray[np.int64],
         model: ModelSettings,
     ) -> "LabelStatistics":
-        """Fit on months ``rows`` (simulation, time) of calendar month ``month``."""
-        shape = (len(cube.teachers), 12, *cube.labels.shape[3:])
-        count, x, y, xx, xy, yy = torch.zeros(6, *shape, dtype=torch.float64)
+        """Fit means on ``rows`` and the slope on ``chosen``.
+
+        The line in CO2 goes through the mean of the reference simulations; how steep
+        it is, a control at another CO2 says too, if it is among those learned.
+
+        Args:
+            cube: Labels and CO2.
+            chosen: Training months; (simulation, time).
+            rows: Those of them of the reference simulations.
+            month: Calendar month, 0 to 11; (time,).
+            model: What of the labels may be known.
+        """
         # Sums about a first guess: fluxes are small numbers, CO2 varies little.
         origin = float(cube.co2.numpy()[rows].mean())
-        for simulation, number in np.ndindex(len(cube.simulations), 12):
-            at = torch.from_numpy(np.flatnonzero(rows[simulation] & (month == number)))
-            ppm = (cube.co2[simulation, at].double() - origin)[:, None, None]
-            for teacher in range(len(cube.teachers)):
-                values = cube.labels[simulation, teacher, at].double()
-                there = values.isfinite()
-                values = values.nan_to_num(0.0)
-                place = (teacher, number)
-                count[place] += there.sum(dim=0)
-                x[place] += (ppm * there).sum(dim=0)
-                y[place] += values.sum(dim=0)
-                xx[place] += (ppm.square() * there).sum(dim=0)
-                xy[place] += (ppm * values).sum(dim=0)
-                yy[place] += values.square().sum(dim=0)
+        nothing = torch.zeros((), dtype=torch.float64)
+        count, x, y, xx, xy, yy = _sums(cube, rows, month, origin, nothing)
         several = count.clamp_min(1)
         mean, co2_mean = y / several, x / several
         sxx, sxy = xx - x * co2_mean, xy - x * mean
         syy = (yy - y * mean).clamp_min(0)
-        slope = _slope(sxx, sxy, model)
+        # About the reference point: sums of products are those of the line through it.
+        _, _, _, over, rise, _ = _sums(cube, chosen, month, co2_mean + origin, mean)
+        slope = _slope(over, rise, model)
         left = (syy - 2 * slope * sxy + slope.square() * sxx).clamp_min(0)
         known = (count > 0).all(dim=1)
         total = count.sum(dim=1).clamp_min(1)
@@ -89,14 +89,43 @@ class LabelStatistics:
         return self.mean + self.slope * (co2 - self.co2_mean)
 
     def channels(self) -> Tensor:
-        """Return mean, seasonal range and log spread; (teacher, 3 * flux, cell)."""
-        mean = self.mean.mean(dim=1)
-        swing = self.mean.amax(dim=1) - self.mean.amin(dim=1)
+        """Return the twelve months and the log spread; (teacher, 13 * flux, cell)."""
         parts = []
-        for values in (mean, swing, self.spread.log()):
-            for flux in range(values.shape[1]):
-                parts.append(standard(values[:, flux], self.known[:, flux]))
-        return torch.stack(parts, dim=1)
+        for flux in range(self.mean.shape[2]):
+            known = self.known[:, flux]
+            months = self.mean[:, :, flux]
+            parts.append(standard(months, known[:, None].expand_as(months)))
+            parts.append(standard(self.spread[:, flux].log(), known)[:, None])
+        return torch.cat(parts, dim=1)
+
+
+def _sums(
+    cube: Cube,
+    rows: NDArray[np.bool_],
+    month: NDArray[np.int64],
+    co2_origin: float | Tensor,
+    flux_origin: Tensor,
+) -> tuple[Tensor, ...]:
+    """Return count, x, y, xx, xy, yy of CO2 x and flux y about an origin.
+
+    Each (teacher, 12, flux, cell), over the labelled months ``rows``.
+    """
+    shape = (len(cube.teachers), 12, *cube.labels.shape[3:])
+    sums = torch.zeros(6, *shape, dtype=torch.float64)
+    co2_at = torch.as_tensor(co2_origin, dtype=torch.float64).expand(shape)
+    flux_at = flux_origin.expand(shape)
+    for simulation, number in np.ndindex(len(cube.simulations), 12):
+        at = torch.from_numpy(np.flatnonzero(rows[simulation] & (month == number)))
+        ppm = cube.co2[simulation, at].double()[:, None, None]
+        for teacher in range(len(cube.teachers)):
+            labels = cube.labels[simulation, teacher, at].double()
+            there = labels.isfinite()
+            x = (ppm - co2_at[teacher, number]) * there
+            y = (labels - flux_at[teacher, number]).where(there, 0.0)
+            products = (there.double(), x, y, x * x, x * y, y * y)
+            for total, product in zip(sums, products, strict=True):
+                total[teacher, number] += product.sum(dim=0)
+    return tuple(sums)
 
 
 def _slope(sxx: Tensor, sxy: Tensor, model: ModelSettings) -> Tensor:

@@ -63,6 +63,8 @@ class ModelSettings:
             that are learned.
         forcing_channels: Each forcing variable as anomaly from its own climatology
             ("anomaly"), as value on one global scale ("level"), or "both".
+        position: Whether the network may know where on Earth a cell is; turn it off
+            where it must answer for places that it never saw.
         scale_floor: Quantile over cells below which the standard deviation of a
             cell's labels is not trusted as a scale (deserts, ice).
         embedding: Length of the learned vector that stands for a teacher.
@@ -75,6 +77,7 @@ class ModelSettings:
     co2_slope: str = "annual"
     reference_simulations: list[str] = field(default_factory=list)
     forcing_channels: str = "both"
+    position: bool = True
     scale_floor: float = 0.05
     embedding: int = 8
 

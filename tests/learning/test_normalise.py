@@ -117,6 +117,43 @@ def test_co2_reference_recovers_a_line(slope: str) -> None:
     torch.testing.assert_close(found, torch.full((1, 1, 1, 3), 3e-9 + 2e-10 * 700))
 
 
+def test_slope_in_co2_uses_the_control_but_goes_through_the_reference() -> None:
+    # CONTROL at 280 ppm takes up 0, RUN 1e-9 per ppm above 300: not one line. Through
+    # RUN's own mean of each month, least squares by hand over both.
+    cube = small_cube()
+    flux = torch.stack([torch.zeros(72), 1e-9 * (cube.co2[1] - 300)])
+    labels = flux[:, None, :, None, None].expand(2, 1, 72, 1, 3).clone()
+    fitted = fit(
+        replace(cube, labels=labels),
+        label_climatology="co2",
+        co2_slope="annual",
+        reference_simulations=["RUN"],
+    )
+    over, rise = 0.0, 0.0
+    for month in range(12):
+        ppm = cube.co2[1, month:48:12].double()
+        y = 1e-9 * (ppm - 300)
+        over += float((ppm - ppm.mean()).square().sum() + 4 * (280 - ppm.mean()) ** 2)
+        rise += float(
+            ((ppm - ppm.mean()) * (y - y.mean())).sum()
+            + 4 * (280 - ppm.mean()) * (0 - y.mean())
+        )
+    torch.testing.assert_close(
+        fitted.slope, torch.full((1, 12, 1, 3), rise / over), rtol=1e-5, atol=0
+    )
+
+
+def test_position_is_a_unit_vector_or_nothing() -> None:
+    cube = small_cube()
+    with_place = fit(cube, label_climatology="none").static[0]
+    without = fit(cube, label_climatology="none", position=False).static[0]
+    assert len(with_place) == len(without) + 3
+    # Cell 9 of the 45 degree grid lies at 22.5 S, 112.5 W.
+    lat, lon = np.deg2rad(-22.5), np.deg2rad(-112.5)
+    expected = [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]
+    np.testing.assert_allclose(with_place[-3:, 0], expected, rtol=1e-6)
+
+
 def test_climatology_of_labels_is_pooled_or_of_one_simulation() -> None:
     cube = small_cube()
     pooled = fit(cube)
@@ -143,7 +180,8 @@ def test_without_label_climatology_all_cells_share_mean_and_scale() -> None:
     scale = torch.full((1, 1, 3), float(variance.sqrt()))
     torch.testing.assert_close(fitted.scale, scale)
     with_labels = fit(cube)
-    assert with_labels.static.shape[1] == fitted.static.shape[1] + 3
+    # Twelve months of climatology and one spread.
+    assert with_labels.static.shape[1] == fitted.static.shape[1] + 13
 
 
 def test_small_scales_are_raised_to_the_quantile() -> None:
@@ -176,9 +214,12 @@ def test_missing_labels_leave_a_finite_reference_and_are_marked() -> None:
 def test_static_channels_are_standardised() -> None:
     fitted = fit()
     static = fitted.static[0]
-    # elevation; mean and range of two forcings; mean, range and spread of the label
-    assert static.shape == (1 + 4 + 3, 3)
-    torch.testing.assert_close(static.mean(dim=1), torch.zeros(8), atol=1e-5, rtol=0)
+    # Elevation; mean and range of two forcings; place; twelve months of the label
+    # together, and its spread.
+    assert static.shape == (1 + 4 + 3 + 12 + 1, 3)
+    alone = static[[0, 1, 2, 3, 4, -1]]
+    torch.testing.assert_close(alone.mean(dim=1), torch.zeros(6), atol=1e-5, rtol=0)
+    assert static[8:20].mean().item() == pytest.approx(0, abs=1e-5)
     assert static[0].tolist() == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
 
 
