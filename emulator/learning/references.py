@@ -7,8 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emulator.carbon.errors import SettingsError
 from emulator.data.windows import Cube
 from emulator.models import ModelSettings
+
+CANCELLATION = 0.1
+"""Smallest net share of the summed slopes that can be scaled: below it, the total is a
+small difference of large numbers, and its scale would blow up every cell."""
 
 
 def standard(values: Tensor, known: Tensor | None = None) -> Tensor:
@@ -75,6 +80,8 @@ class LabelStatistics:
         # About the reference point: sums of products are those of the line through it.
         _, _, _, over, rise, _ = _sums(cube, chosen, month, co2_mean + origin, mean)
         slope = _slope(over, rise, model)
+        if model.co2_level == "total":
+            slope = _with_total(slope, _slope(sxx, sxy, model), cube.area.cpu())
         left = (syy - 2 * slope * sxy + slope.square() * sxx).clamp_min(0)
         known = (count > 0).all(dim=1)
         total = count.sum(dim=1).clamp_min(1)
@@ -137,6 +144,25 @@ def _slope(sxx: Tensor, sxy: Tensor, model: ModelSettings) -> Tensor:
             part.sum(dim=1, keepdim=True).expand_as(part) for part in (sxx, sxy)
         )
     return torch.where(sxx > 0, sxy / sxx.clamp_min(1e-12), 0.0)
+
+
+def _with_total(slope: Tensor, own: Tensor, area: Tensor) -> Tensor:
+    """Scale slopes so that their area sum over year and cells is that of ``own``.
+
+    Raises:
+        SettingsError: If the slopes nearly cancel over the domain, so that no scale
+            gives the total.
+    """
+    found, wanted = (
+        (part * area).sum(dim=(1, 3), keepdim=True) for part in (slope, own)
+    )
+    gross = (slope.abs() * area).sum(dim=(1, 3), keepdim=True)
+    if ((found.abs() < CANCELLATION * gross) & (gross > 0)).any():
+        raise SettingsError(
+            "The slopes in CO2 cancel over the domain, so that model.co2_level=total "
+            "has no meaning here. Choose model.co2_level=cells."
+        )
+    return slope * torch.where(gross > 0, wanted / found, 1.0)
 
 
 def _floored(deviation: Tensor, known: Tensor, quantile: float) -> Tensor:

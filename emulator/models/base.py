@@ -23,6 +23,7 @@ from emulator.carbon.errors import SettingsError
 LABEL_CLIMATOLOGIES = ("none", "climatology", "co2")
 FORCING_CHANNELS = ("both", "anomaly", "level")
 CO2_SLOPES = ("month", "annual")
+CO2_LEVELS = ("cells", "total")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,10 @@ class ModelSettings:
             choice for held-out regions), "climatology" (mean of each teacher, calendar
             month and cell) or "co2" (the same plus a slope in CO2).
         co2_slope: With "co2": one slope for each calendar "month", or one "annual".
+        co2_level: With "co2": whether the slope is that of all simulations learned in
+            each cell ("cells"), or the same scaled for each teacher, so that the
+            domain's total follows the reference simulations alone ("total"): a control
+            says where a change of CO2 shows, the transient run by how much.
         reference_simulations: Simulations behind the label climatology; empty = all
             that are learned.
         forcing_channels: Each forcing variable as anomaly from its own climatology
@@ -75,6 +80,7 @@ class ModelSettings:
     memory: int = 36
     label_climatology: str = "climatology"
     co2_slope: str = "annual"
+    co2_level: str = "cells"
     reference_simulations: list[str] = field(default_factory=list)
     forcing_channels: str = "both"
     position: bool = True
@@ -90,6 +96,7 @@ class ModelSettings:
             "model.label_climatology", self.label_climatology, LABEL_CLIMATOLOGIES
         )
         require_choice("model.co2_slope", self.co2_slope, CO2_SLOPES)
+        require_choice("model.co2_level", self.co2_level, CO2_LEVELS)
         require_choice(
             "model.forcing_channels", self.forcing_channels, FORCING_CHANNELS
         )

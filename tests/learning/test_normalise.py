@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from emulator.carbon.errors import SettingsError
+from emulator.data.windows import Cube
 from emulator.learning.normalise import (
     DEVIATION_FLOOR,
     Normaliser,
@@ -141,6 +142,42 @@ def test_slope_in_co2_uses_the_control_but_goes_through_the_reference() -> None:
     torch.testing.assert_close(
         fitted.slope, torch.full((1, 12, 1, 3), rise / over), rtol=1e-5, atol=0
     )
+
+
+def co2_cube(slopes: list[float]) -> Cube:
+    """RUN follows one slope per cell; CONTROL, at 280 ppm, is what RUN is at 300."""
+    cube = small_cube()
+    pattern = torch.tensor(slopes)
+    step = (cube.co2[1] - 300)[:, None] * pattern
+    flux = torch.stack([torch.zeros(72, 3), step])
+    return replace(cube, labels=flux[:, None, :, None].clone())
+
+
+def test_co2_total_follows_the_reference_simulation() -> None:
+    cube = co2_cube([1e-9, 2e-9, 4e-9])
+    options = {"label_climatology": "co2", "reference_simulations": ["RUN"]}
+    total = fit(cube, co2_level="total", **options).slope[0, 0, 0].double()
+    cells = fit(cube, **options).slope[0, 0, 0].double()
+    own = torch.tensor([1e-9, 2e-9, 4e-9], dtype=torch.float64)
+    assert (cells < own).all()
+    assert float((total * cube.area).sum()) == pytest.approx(
+        float((own * cube.area).sum()), rel=1e-5
+    )
+    # One factor for all cells.
+    ratio = total / cells
+    torch.testing.assert_close(ratio, ratio[:1].expand(3), rtol=1e-5, atol=0)
+
+
+def test_co2_total_refuses_slopes_that_cancel() -> None:
+    areas = small_cube().area
+    slopes = [1e-9, float(-1e-9 * areas[0] / areas[1]), 0.0]
+    with pytest.raises(SettingsError, match="cancel over the domain"):
+        fit(
+            co2_cube(slopes),
+            co2_level="total",
+            label_climatology="co2",
+            reference_simulations=["RUN"],
+        )
 
 
 def test_position_is_a_unit_vector_or_nothing() -> None:
