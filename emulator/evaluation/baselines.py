@@ -30,6 +30,21 @@ PERSISTENCE_WINDOWS = (1, 12, 60)
 """Months over which the last anomaly is averaged: weather, a year, slow pools."""
 
 
+DESCRIPTIONS = {
+    "climatology": "training mean of the calendar month, cell and simulation",
+    "trend": "climatology plus a line per cell: in time on land, in CO2 at sea",
+    "persistence": "climatology plus the last known anomaly, damped per cell; needs "
+    "the last label, and at these leads of years it has decayed to climatology",
+    "ridge": "linear in lagged forcing and CO2 per cell; lags, penalty and weight of "
+    "CO2 chosen on validation years; simulations fitted jointly",
+    "lightgbm": "boosted trees over all cells: lags, trailing means up to the memory, "
+    "CO2, season, static fields, climate and label climatology; simulations jointly",
+    "co2_enso": "the globe's annual total, linear in CO2 and a lagged El Nino index "
+    "taken from the forcing; lags chosen on validation years",
+}
+"""What the scorecard says about each baseline."""
+
+
 @dataclass(frozen=True, eq=False)
 class Baseline:
     """What one baseline predicts, and what was chosen for it on validation years.

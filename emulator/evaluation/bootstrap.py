@@ -73,7 +73,7 @@ def year_draws(years: int, draws: int = DEFAULT_DRAWS, seed: int = 0) -> Draws:
     blocks = math.ceil(years / length)
     starts = generator.integers(0, years, (draws, blocks, 1))
     steps = (starts + np.arange(length)) % years
-    drawn: Draws = steps.reshape(draws, -1)[:, :years]
+    drawn: Draws = steps.reshape(draws, blocks * length)[:, :years]
     return drawn
 
 
@@ -87,12 +87,12 @@ def score(statistic: Callable[[Draws], Array], years: int, drawn: Draws) -> Scor
 
     Returns:
         The score with its 95 % percentile interval. The interval is NaN if more
-        than half of the draws leave the score undefined.
+        than half of the draws leave the score undefined, or there are no draws.
     """
     value = float(statistic(np.arange(years)))
     sample = np.asarray(statistic(drawn), np.float64)
     sample = sample[np.isfinite(sample)]
-    if sample.size < len(drawn) / 2 or math.isnan(value):
+    if sample.size < max(len(drawn) / 2, 1) or math.isnan(value):
         return Score(value, math.nan, math.nan, years)
     low, high = np.quantile(sample, [0.025, 0.975])
     return Score(value, float(low), float(high), years)

@@ -106,6 +106,8 @@ def predict(task: Task, wanted: Mask, choices: Sequence[Choice]) -> Array:
     result = np.full((simulations, teachers, int(wanted.sum()), cells), np.nan, "f4")
     for simulation in range(simulations):
         rows = task.rows(simulation, wanted)
+        if not rows.size:
+            continue
         place = np.searchsorted(np.flatnonzero(wanted), rows)
         for block in _blocks(task, longest):
             predictors = _predictors(task, simulation, rows, block, longest)

@@ -1,0 +1,213 @@
+"""Figures of a scorecard: arrays in, a matplotlib figure out.
+
+Every figure carries its evidence, so that a picture that travels alone still says what
+stands behind it. Colours are those of Okabe and Ito (2008), and a diverging map without
+red and green: both can be told apart by colour-blind readers.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from emulator.carbon.grid import Grid
+
+Array = npt.NDArray[Any]
+
+BLACK = "#000000"
+METHOD_STYLES: dict[str, tuple[str, str, float]] = {
+    "network": ("#D55E00", "-", 2.0),
+    "climatology": ("#999999", ":", 1.2),
+    "trend": ("#009E73", "--", 1.2),
+    "persistence": ("#CC79A7", ":", 1.2),
+    "ridge": ("#0072B2", "-.", 1.2),
+    "lightgbm": ("#56B4E9", "-", 1.2),
+    "co2_enso": ("#E69F00", "--", 1.2),
+}
+"""Colour, line and width of each method: lines differ too, for print in grey."""
+
+MAP_RANGE = (-1.0, 1.0)
+"""Range of the skill map; R2 below -1 is drawn as -1, as bad as it needs to look."""
+
+
+def annual_series(
+    years: Sequence[int],
+    teacher: Sequence[float],
+    methods: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    evidence: str,
+) -> Figure:
+    """Draw annual totals of the globe, PgC yr-1: teacher, network and baselines."""
+    figure, axes = _figure(1, evidence, height=3.6)
+    axis = axes[0]
+    axis.plot(years, teacher, color=BLACK, lw=2.4, marker="o", ms=4, label="teacher")
+    for name, series in methods.items():
+        colour, line, width = METHOD_STYLES[name]
+        axis.plot(years, series, color=colour, ls=line, lw=width, label=name)
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.set_ylabel("Sink (PgC yr$^{-1}$)")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def skill_map(skill: Array, grid: Grid, *, title: str, evidence: str) -> Figure:
+    """Draw a score of each cell on the globe.
+
+    Args:
+        skill: R2 of each cell, NaN where there is none; shape (lat, lon).
+        grid: Its grid.
+        title: Title.
+        evidence: What stands behind the numbers.
+    """
+    figure, axes = _figure(1, evidence, height=4.2)
+    axis = axes[0]
+    lat_edges, lon_edges = grid.edges()
+    drawn = axis.pcolormesh(
+        lon_edges,
+        lat_edges,
+        np.ma.masked_invalid(skill),
+        cmap="PuOr",
+        vmin=MAP_RANGE[0],
+        vmax=MAP_RANGE[1],
+    )
+    axis.set_facecolor("#E8E8E8")
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.set_xlabel("Longitude (degrees east)")
+    axis.set_ylabel("Latitude (degrees north)")
+    axis.set_aspect("equal")
+    bar = figure.colorbar(drawn, ax=axis, shrink=0.8, extend="min")
+    bar.set_label("R$^2$ (1 perfect, 0 the cell's mean)")
+    return figure
+
+
+def regional_anomalies(
+    years: Sequence[int],
+    regions: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    title: str,
+    evidence: str,
+) -> Figure:
+    """Draw annual anomalies by region.
+
+    Args:
+        years: The years.
+        regions: By region, totals of the teacher and of the network, PgC yr-1. The
+            mean of each over the years is removed.
+        title: Title.
+        evidence: What stands behind the numbers.
+    """
+    figure, axes = _figure(len(regions), evidence, height=2.6)
+    for axis, (region, (teacher, network)) in zip(axes, regions.items(), strict=False):
+        axis.axhline(0.0, color="#BBBBBB", lw=0.8)
+        for series, (colour, line, width), label in (
+            (teacher, (BLACK, "-", 2.0), "teacher"),
+            (network, METHOD_STYLES["network"], "network"),
+        ):
+            values = np.asarray(series) - np.mean(series)
+            axis.plot(years, values, color=colour, ls=line, lw=width, label=label)
+        axis.set_title(region, loc="left", fontsize=9)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes[0].legend(fontsize=8, frameon=False)
+    figure.supylabel("Anomaly (PgC yr$^{-1}$)", fontsize=9)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
+    return figure
+
+
+def seasonal_cycle(
+    cycles: Mapping[str, tuple[Array, Array]], *, title: str, evidence: str
+) -> Figure:
+    """Draw mean seasonal cycles.
+
+    Args:
+        cycles: By region, January to December of the teacher and of the network, as
+            a rate in PgC yr-1; shape (12,) each.
+        title: Title.
+        evidence: What stands behind the numbers.
+    """
+    figure, axes = _figure(len(cycles), evidence, height=2.6)
+    months = np.arange(1, 13)
+    for axis, (region, (teacher, network)) in zip(axes, cycles.items(), strict=False):
+        axis.axhline(0.0, color="#BBBBBB", lw=0.8)
+        axis.plot(months, teacher, color=BLACK, lw=2.4, label="teacher")
+        colour, line, width = METHOD_STYLES["network"]
+        axis.plot(months, network, color=colour, ls=line, lw=width, label="network")
+        axis.set_title(region, loc="left", fontsize=9)
+        axis.set_xticks(months, list("JFMAMJJASOND"))
+    axes[0].legend(fontsize=8, frameon=False)
+    figure.supylabel("Sink (PgC yr$^{-1}$)", fontsize=9)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
+    return figure
+
+
+def comparison(
+    rows: Sequence[str],
+    columns: Mapping[str, Sequence[tuple[float, float, float]]],
+    *,
+    title: str,
+    evidence: str,
+) -> Figure:
+    """Draw scores of several runs with their intervals.
+
+    Args:
+        rows: Names of the runs, from top to bottom.
+        columns: By score, (value, low, high) of each run; NaN is left out.
+        title: Title.
+        evidence: What stands behind the numbers.
+    """
+    figure, axes = _figure(
+        len(columns), evidence, height=1.2 + 0.32 * len(rows), across=len(columns)
+    )
+    place = np.arange(len(rows))[::-1]
+    for axis, (score, found) in zip(axes, columns.items(), strict=False):
+        value, low, high = np.asarray(found, np.float64).T
+        reach = np.nan_to_num(np.stack([value - low, high - value]).clip(0.0))
+        axis.errorbar(
+            value, place, xerr=reach, fmt="o", color=METHOD_STYLES["network"][0], lw=1.4
+        )
+        axis.set_yticks(place, rows, fontsize=8)
+        axis.set_ylim(-0.6, len(rows) - 0.4)
+        axis.set_title(score, loc="left", fontsize=9)
+        axis.grid(axis="x", color="#DDDDDD", lw=0.6)
+    for axis in axes[1:]:
+        axis.set_yticklabels([])
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    return path
+
+
+def _figure(
+    panels: int, evidence: str, *, height: float, across: int = 3
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with its evidence below, and one axis for each panel."""
+    columns = min(panels, across)
+    rows = -(-panels // columns)
+    # Without pyplot no window system is touched, and nothing is left open.
+    figure = Figure(
+        figsize=(8.0 if panels == 1 else 9.0, height * rows + 0.4),
+        layout=ConstrainedLayoutEngine(rect=(0.0, 0.045, 1.0, 0.955)),
+    )
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    axes = list(grid.ravel())
+    for axis in axes[panels:]:
+        axis.set_axis_off()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+    figure.text(0.01, 0.01, f"Evidence: {evidence}", fontsize=8, color="#444444")
+    return figure, axes[:panels]

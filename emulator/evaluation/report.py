@@ -1,0 +1,202 @@
+"""The scorecard for people: Markdown from the dictionary that is the JSON."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from emulator.evaluation.scores import DEFINITIONS
+
+Card = dict[str, Any]
+
+REGION_LIMIT = 12
+"""Rows of a region table; all regions are in the JSON."""
+
+
+def markdown(card: Card) -> str:
+    """Return the scorecard as Markdown."""
+    lines = [*_head(card)]
+    for record in card["records"]:
+        lines += _record(record)
+    lines += [
+        "## Definitions",
+        "",
+        *(f"- **{name}**: {text}" for name, text in DEFINITIONS.items()),
+        "",
+        "## Baselines",
+        "",
+        *(f"- **{name}**: {text}" for name, text in card["baselines"].items()),
+        "",
+        "Chosen on validation years (one for each teacher):",
+        "",
+        *_choices(card),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _head(card: Card) -> Iterator[str]:
+    split = card["split"]
+    yield f"# Scorecard of {card['run']}"
+    yield ""
+    yield f"**Evidence: {card['evidence']}.** Scores of the **{split['part']}** years "
+    yield f"{split[split['part']][0]}-{split[split['part']][1]}."
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    facts = {
+        "domain": card["domain"],
+        "store": f"{card['store']} ({card['store_hash']})",
+        "training years": _span(split["train"]),
+        "validation years": _span(split["validation"]),
+        "test years": _span(split["test"]),
+        "memory, gap": f"{card['memory']} months, {split['gap_years']} years",
+        "fitted on": card["fitted_on"],
+        "label climatology as input": card["label_climatology"],
+        "forcing": ", ".join(card["forcing"]),
+        "El Nino index": card["enso_index"] or "none",
+        "members": card["members"],
+        "checkpoint": card["checkpoint"][:16],
+        "code": card["code_version"],
+        "test scores read": f"{card['test_reads']} times",
+    }
+    for name, value in facts.items():
+        yield f"| {name} | {value} |"
+    yield ""
+    for caveat in card["caveats"]:
+        yield f"> {caveat}"
+        yield ""
+
+
+def _record(record: Card) -> Iterator[str]:
+    scope = "" if record["scope"] == "all" else f", {record['scope']}"
+    yield f"## {record['flux']}: {record['teacher']}, {record['simulation']}{scope}"
+    yield ""
+    yield (
+        f"{record['first_month']} to {record['last_month']}, n = "
+        f"{record['n_years']} years, {record['n_cells']} cells. Best baseline: "
+        f"{record['best_baseline']['cells']} in cells, "
+        f"{record['best_baseline']['annual'] or 'none'} in annual totals."
+    )
+    yield ""
+    if record["weather_seen_in_training"] > 0:
+        share = record["weather_seen_in_training"]
+        yield (
+            f"> {share:.0%} of these months saw weather that training saw too: no "
+            f"test of new weather."
+        )
+        yield ""
+    methods = record["methods"]
+    columns = ["anomaly_r2", "shape_r2", "raw_r2", "cell_r2_median", "cell_r2_p10"]
+    columns += ["skill_climatology", "skill_best_baseline"]
+    yield "Cells, monthly:"
+    yield ""
+    yield from _table(
+        ["method", *columns],
+        [
+            [name, *(_score(found["cells"][column]) for column in columns)]
+            for name, found in methods.items()
+            if "cells" in found
+        ],
+    )
+    columns = ["bias", "rmse", "annual_r2", "annual_r2_centred", "detrended_r"]
+    columns += ["sd_ratio"]
+    yield f"Annual totals, PgC yr-1, n = {record['n_years']}:"
+    yield ""
+    yield from _table(
+        ["method", *columns],
+        [
+            [name, *(_score(found["annual"][column]) for column in columns)]
+            for name, found in methods.items()
+            if "annual" in found
+        ],
+    )
+    fisher = methods["network"].get("annual", {}).get("detrended_r", {}).get("fisher")
+    if fisher:
+        yield (
+            f"Fisher's 95 % interval of the network's detrended r, n = {fisher['n']}: "
+            f"{_number(fisher['low'])} to {_number(fisher['high'])}."
+        )
+        yield ""
+    columns = ["phase_error_months", "amplitude_ratio"]
+    columns += ["cell_phase_error_median", "cell_amplitude_ratio_median"]
+    yield "Seasonal cycle:"
+    yield ""
+    yield from _table(
+        ["method", *columns],
+        [
+            [name, *(_number(found["season"][column]) for column in columns)]
+            for name, found in methods.items()
+            if found.get("season")
+        ],
+    )
+    for name, regions in record["regions"].items():
+        yield from _region_table(name, regions, record["best_baseline"]["cells"])
+
+
+def _region_table(name: str, regions: Card, baseline: str | None) -> Iterator[str]:
+    largest = sorted(regions, key=lambda region: -regions[region]["area"])
+    shown = [region for region in largest if region != "other"][:REGION_LIMIT]
+    left = len(regions) - len(shown)
+    yield f"Annual totals by region, {name}{f' ({left} more in JSON)' if left else ''}:"
+    yield ""
+    rows = []
+    for region in shown:
+        methods = regions[region]["methods"]
+        if "annual" not in methods["network"]:
+            continue
+        network = methods["network"]["annual"]
+        other = methods.get(baseline or "", {}).get("annual")
+        rows.append(
+            [
+                region,
+                _score(network["bias"]),
+                _score(network["rmse"]),
+                _number(other["rmse"]["value"]) if other else "-",
+                _score(network["annual_r2_centred"]),
+                _number(other["annual_r2_centred"]["value"]) if other else "-",
+            ]
+        )
+    yield from _table(
+        [
+            *("region", "bias", "rmse", f"rmse of {baseline}"),
+            *("annual_r2_centred", f"of {baseline}"),
+        ],
+        rows,
+    )
+
+
+def _choices(card: Card) -> Iterator[str]:
+    for flux, methods in card["choices"].items():
+        for method, chosen in methods.items():
+            if any(chosen):
+                teachers = zip(card["teachers"], chosen, strict=False)
+                text = "; ".join(f"{t}: {_choice(found)}" for t, found in teachers)
+                yield f"- {flux}, {method}: {text}"
+
+
+def _choice(found: Card) -> str:
+    return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _score(found: Card | float | None) -> str:
+    """Return a score with its interval where it has one."""
+    if not isinstance(found, dict):
+        return _number(found)
+    if found["low"] is None:
+        return _number(found["value"])
+    low, high = _number(found["low"]), _number(found["high"])
+    return f"{_number(found['value'])} ({low} to {high})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _span(years: Sequence[int]) -> str:
+    return f"{years[0]}-{years[1]}"

@@ -1,0 +1,348 @@
+"""Score a run on held-out years, beside every baseline, and write it down.
+
+Every read of test scores is counted in a file beside the run, and the scorecard says
+how often: a choice made after looking is not a test any more.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from emulator.carbon.errors import SettingsError
+from emulator.carbon.grid import Grid
+from emulator.carbon.regions import RegionSet, latitude_bands, srex
+from emulator.carbon.timeaxis import Part, YearSplit
+from emulator.data import catalog, readers
+from emulator.data.stores import code_version
+from emulator.data.windows import Cube
+from emulator.evaluation import drawing, hindcast, report, scores
+from emulator.evaluation import task as tasks
+from emulator.evaluation.baselines import DESCRIPTIONS
+from emulator.evaluation.hindcast import Hindcast
+from emulator.evaluation.settings import EvaluateSettings
+from emulator.evaluation.task import Array, Mask
+from emulator.learning.inference import Emulator, cube_of_run, load_emulator
+from emulator.learning.settings import SplitSettings, TrainSettings, settings_from_dict
+
+SCHEMA = "scorecard/1"
+READS_FILE = "test_reads.json"
+HEADLINE = ("nbp", "fgco2")
+"""The net fluxes: scored beside all baselines; components beside the quick ones."""
+
+QUICK_BASELINES = ("climatology", "trend", "ridge")
+BASELINE_FOLDER = ".baselines"
+
+
+@dataclass(frozen=True, eq=False)
+class _Context:
+    """What all fluxes of one scorecard share."""
+
+    emulator: Emulator
+    train: TrainSettings
+    store: Path
+    cube: Cube
+    split: YearSplit
+    part: Part
+    refit: bool
+    inside: Mask
+    hidden: Mask
+    region_sets: dict[str, tuple[tuple[str, ...], Array]]
+    cache: Path
+
+
+def evaluate(
+    settings: EvaluateSettings,
+    *,
+    runs_root: Path = Path("runs"),
+    stores_root: Path = Path("stores"),
+    data_root: Path = Path("data"),
+) -> Path:
+    """Score a run and write ``scorecard.json``, ``scorecard.md`` and figures.
+
+    Args:
+        settings: Which run, which years, which baselines.
+        runs_root: Where a run given by name lies.
+        stores_root: Where its store lies.
+        data_root: Where region files of catalog entries lie.
+
+    Returns:
+        Path of the JSON, in the run's folder; ``scorecard-validation.json`` for
+        validation years.
+
+    Raises:
+        SettingsError: If the run, its store or a region set is not there.
+    """
+    run_dir = find_run(settings.run, runs_root)
+    emulator = load_emulator(run_dir, device=settings.device)
+    store = find_store(settings.store or emulator.first.about["store"], stores_root)
+    context = _prepare(emulator, store, settings, run_dir.parent, data_root)
+    fluxes = [flux for flux in HEADLINE if flux in emulator.fluxes]
+    fluxes += [flux for flux in emulator.fluxes if flux not in HEADLINE]
+    wanted = context.split.months(context.part, context.cube.months)
+    if not context.cube.labels[:, :, wanted].isfinite().any():
+        raise SettingsError(
+            f"No teacher has labels in the {settings.split} years "
+            f"{getattr(context.split, settings.split)} of {store}. Choose years of "
+            f"the split that the labels cover, and train again."
+        )
+    predicted = emulator.hindcast(context.cube, wanted)
+    found: list[Hindcast] = []
+    index = ""
+    for flux in fluxes:
+        quick = flux != fluxes[0]
+        aligned, index = _hindcast(context, predicted, flux, settings, quick, index)
+        found.append(aligned.with_mean())
+    scopes = {"all": ~context.inside}
+    if context.inside.any():
+        scopes[f"held-out region {context.train.split.held_out_region}"] = (
+            context.inside
+        )
+    records = [
+        record
+        for each in found
+        for record in scores.records(each, context.region_sets, scopes)
+    ]
+    reads = count_reads(run_dir) if settings.split == "test" else read_count(run_dir)
+    card = {
+        "schema": SCHEMA,
+        "run": run_dir.name,
+        **_about(context, reads, index),
+        "choices": {each.flux: each.choices for each in found},
+        "baselines": DESCRIPTIONS,
+        "definitions": scores.DEFINITIONS,
+        "records": records,
+    }
+    suffix = "" if settings.split == "test" else f"-{settings.split}"
+    drawing.draw(found[0], card, context.cube, run_dir / f"figures{suffix}")
+    _write(run_dir / f"scorecard{suffix}.md", report.markdown(card))
+    text = json.dumps(card, indent=1, allow_nan=False)
+    return _write(run_dir / f"scorecard{suffix}.json", text)
+
+
+def find_run(name: str, runs_root: Path) -> Path:
+    """Return the folder of a run, given as a path or by its name.
+
+    Raises:
+        SettingsError: If there is no such folder.
+    """
+    for path in (Path(name), runs_root / name):
+        if path.is_dir():
+            return path
+    raise SettingsError(
+        f"There is no run {name!r}, neither as a path nor in {runs_root}. Give the "
+        f"path that `sink-emulator train` printed."
+    )
+
+
+def find_store(name: str, stores_root: Path) -> Path:
+    """Return a training store, given as a path or by its name.
+
+    Raises:
+        SettingsError: If there is no such store.
+    """
+    for path in (Path(name), stores_root / name):
+        if path.is_dir():
+            return path
+    raise SettingsError(
+        f"There is no store {name!r}, neither as a path nor in {stores_root}. Give "
+        f"store=PATH, or run `sink-emulator prepare` again."
+    )
+
+
+def read_count(run_dir: Path) -> int:
+    """Return how often the test scores of a run were read."""
+    path = run_dir / READS_FILE
+    return len(json.loads(path.read_text())) if path.exists() else 0
+
+
+def count_reads(run_dir: Path) -> int:
+    """Note one more read of the test scores, and return how many there are."""
+    path = run_dir / READS_FILE
+    reads = json.loads(path.read_text()) if path.exists() else []
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    reads.append({"time": now, "code_version": code_version()})
+    _write(path, json.dumps(reads, indent=1))
+    return len(reads)
+
+
+def packed_regions(
+    names: Sequence[str], grid: Grid, cells: Array, data_root: Path
+) -> dict[str, tuple[tuple[str, ...], Array]]:
+    """Return region sets as shares of the cells, (region, cell).
+
+    Args:
+        names: "latitude_bands", "srex", or catalog entries of regions.
+        grid: The grid of the map.
+        cells: Place of each cell in the flattened map; shape (cell,).
+        data_root: Where files of catalog entries lie.
+    """
+
+    def find(name: str) -> RegionSet:
+        if name == "latitude_bands":
+            return latitude_bands(grid)
+        if name == "srex":
+            return srex(grid)
+        return readers.read_regions(catalog.load(name), grid, data_root)
+
+    found = {name: find(name) for name in names}
+    return {
+        name: (each.regions, each.weights.reshape(len(each.regions), -1)[:, cells])
+        for name, each in found.items()
+    }
+
+
+def _prepare(
+    emulator: Emulator,
+    store: Path,
+    settings: EvaluateSettings,
+    runs: Path,
+    data_root: Path,
+) -> _Context:
+    cube = cube_of_run(emulator, store)
+    train = settings_from_dict(emulator.first.settings)
+    inside, hidden = hindcast.hidden_cells(
+        cube, train.split.held_out_region, train.split.buffer
+    )
+    return _Context(
+        emulator=emulator,
+        train=train,
+        store=store,
+        cube=cube,
+        split=train.split.years(emulator.memory),
+        part="test" if settings.split == "test" else "validation",
+        # Scored on validation years, baselines must not be fitted there.
+        refit=train.learning.refit and settings.split == "test",
+        inside=inside,
+        hidden=hidden,
+        region_sets=packed_regions(
+            settings.regions, cube.grid, cube.cells.numpy(), data_root
+        ),
+        cache=runs / BASELINE_FOLDER,
+    )
+
+
+def _hindcast(
+    context: _Context,
+    predicted: Any,
+    flux: str,
+    settings: EvaluateSettings,
+    quick: bool,
+    index: str,
+) -> tuple[Hindcast, str]:
+    """Return one flux aligned with its baselines, and what the index is."""
+    task = tasks.from_cube(
+        context.cube,
+        flux,
+        context.split,
+        context.emulator.memory,
+        part=context.part,
+        held_out=context.hidden,
+    )
+    wanted = settings.baselines
+    if quick:
+        names = [name for name in wanted.names if name in QUICK_BASELINES]
+        wanted = replace(wanted, names=names)
+    fitted = hindcast.cached_fit(
+        task,
+        wanted,
+        refit=context.refit,
+        folder=context.cache,
+        about=_key(context, flux),
+    )
+    regression = None
+    if not quick and not context.hidden.any():
+        globe = hindcast.globe(
+            task, context.store, context.cube.forcing_names, refit=context.refit
+        )
+        regression, index = globe or (None, "")
+    final = replace(
+        task, train=task.train | task.validation if context.refit else task.train
+    )
+    aligned = hindcast.align(predicted, final, context.cube, flux, fitted, regression)
+    return aligned, index
+
+
+def _key(context: _Context, flux: str) -> dict[str, Any]:
+    """Return all that the baselines of a flux depend on, besides their settings."""
+    return {
+        "code": code_version(),
+        "store": str(context.store.resolve()),
+        "flux": flux,
+        "part": context.part,
+        "split": asdict(context.split),
+        "held_out": [context.train.split.held_out_region, context.train.split.buffer],
+        "simulations": context.cube.simulations,
+        "teachers": context.cube.teachers,
+        "forcing": context.cube.forcing_names,
+        "static": context.cube.static_names,
+        "cells": len(context.cube.cells),
+    }
+
+
+def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
+    first = context.emulator.first
+    split: SplitSettings = context.train.split
+    about = context.emulator.attributes()
+    own_state = json.loads(first.about.get("own_state") or "{}")
+    caveats = [
+        "Withheld years inside the record are interpolation; test years after all "
+        "training years are the headline.",
+    ]
+    if own_state:
+        caveats.append(
+            f"Upper bound: inputs are the teacher's own state "
+            f"({', '.join(sorted(own_state))}), which no night has."
+        )
+    if context.part == "validation":
+        caveats.append(
+            "Validation years chose the network's weights and the baselines' settings."
+        )
+        if context.train.learning.refit:
+            caveats.append("The network was fitted again on these years: no test.")
+    if context.hidden.any():
+        caveats.append(
+            "A region was held out: there, baselines borrow climatology and "
+            "coefficients from the training cell with the most similar climate."
+        )
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "domain": context.emulator.domain,
+        "evidence": about["evidence"],
+        "checkpoint": context.emulator.sha256,
+        "store": context.store.name,
+        "store_hash": about["training_store_hash"],
+        "code_version": code_version(),
+        "training_code_version": about["code_version"],
+        "split": {
+            "part": context.part,
+            "train": split.train,
+            "validation": split.validation,
+            "test": split.test,
+            "gap_years": context.split.gap_years,
+            "held_out_region": split.held_out_region,
+            "buffer": split.buffer,
+        },
+        "fitted_on": about["fitted_on"],
+        "memory": context.emulator.memory,
+        "label_climatology": context.train.model.label_climatology,
+        "baselines_refit": context.refit,
+        "forcing": list(context.cube.forcing_names),
+        "static": list(context.cube.static_names),
+        "simulations": list(context.cube.simulations),
+        "teachers": list(context.cube.teachers),
+        "members": len(context.emulator.members),
+        "enso_index": index,
+        "test_reads": reads,
+        "caveats": caveats,
+    }
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write a file under its name only when it is whole."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text)
+    temporary.replace(path)
+    return path

@@ -1,0 +1,313 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emulator.carbon.errors import SettingsError
+from emulator.data.windows import load_cube
+from emulator.evaluation import scorecard
+from emulator.evaluation.compare import compare
+from emulator.evaluation.hindcast import MEAN, NETWORK
+from emulator.evaluation.settings import (
+    BaselineSettings,
+    CompareSettings,
+    EvaluateSettings,
+)
+from emulator.learning.fit import train
+from emulator.learning.settings import SplitSettings
+from tests.learning.runs import small_gru, tiny_data, tiny_settings
+
+BASELINES = {"rows": 500, "trees": 5, "threads": 1}
+SPLIT = SplitSettings([1990, 2004], [2001, 2001], [2006, 2008])
+
+
+@pytest.fixture(scope="module")
+def runs(
+    land_store: Path, ocean_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a folder with a run that learned, one that did not, and an ocean's."""
+    root = tmp_path_factory.mktemp("runs")
+    train(tiny_settings(), land_store, root / "good")
+    train(tiny_settings(steps=2, validate_every=2), land_store, root / "poor")
+    ocean = tiny_settings(data=tiny_data("ocean"), steps=2, validate_every=2)
+    train(ocean, ocean_store, root / "ocean")
+    return root
+
+
+def evaluate(runs: Path, store: Path, name: str, **changes: Any) -> Path:
+    settings = EvaluateSettings(
+        run=name,
+        store=str(store),
+        baselines=BaselineSettings(**BASELINES),
+        **changes,
+    )
+    return scorecard.evaluate(settings, runs_root=runs)
+
+
+@pytest.fixture(scope="module")
+def card(runs: Path, land_store: Path) -> dict[str, Any]:
+    return json.loads(evaluate(runs, land_store, "good").read_text())
+
+
+def record(card: dict[str, Any], simulation: str, teacher: str) -> dict[str, Any]:
+    return next(
+        each
+        for each in card["records"]
+        if (each["simulation"], each["teacher"]) == (simulation, teacher)
+    )
+
+
+def test_card_says_what_it_stands_on(card: dict[str, Any], runs: Path) -> None:
+    assert card["evidence"] == "testbed"
+    assert card["split"]["part"] == "test"
+    assert card["split"]["gap_years"] == 1
+    assert card["label_climatology"] == "climatology"
+    assert card["test_reads"] == 1
+    assert card["store_hash"] == "tiny"
+    assert len(card["checkpoint"]) == 64
+    assert set(card["choices"]["nbp"]) >= {"ridge", "lightgbm", "co2_enso"}
+    assert {"anomaly_r2", "shape_r2", "annual_r2_centred"} <= set(card["definitions"])
+    text = (runs / "good" / "scorecard.md").read_text()
+    assert "Evidence: testbed." in text
+    assert "| ridge |" in text
+    assert "saw weather that training saw" in text
+
+
+def test_every_teacher_simulation_and_their_mean_is_scored(
+    card: dict[str, Any],
+) -> None:
+    found = {(each["simulation"], each["teacher"]) for each in card["records"]}
+    assert found == {
+        (simulation, teacher)
+        for simulation in ("S0", "S1", "S2")
+        for teacher in ("ONE", "TWO", MEAN)
+    }
+
+
+def test_every_method_has_every_score_with_n(card: dict[str, Any]) -> None:
+    found = record(card, "S2", "ONE")
+    assert found["n_years"] == 3
+    assert found["n_months"] == 36
+    assert list(found["methods"]) == [
+        NETWORK,
+        "climatology",
+        "trend",
+        "persistence",
+        "ridge",
+        "lightgbm",
+        "co2_enso",
+    ]
+    for name, method in found["methods"].items():
+        assert method["annual"]["rmse"]["n"] == 3
+        assert len(method["annual_totals"]) == 3
+        if name != "co2_enso":
+            assert method["cells"]["anomaly_r2"]["n"] == 3
+            assert abs(method["season"]["phase_error_months"]) <= 6
+
+
+def test_ridge_that_knows_the_law_beats_climatology_and_is_the_best(
+    card: dict[str, Any],
+) -> None:
+    found = record(card, "S2", "ONE")
+    methods = found["methods"]
+    assert methods["ridge"]["cells"]["anomaly_r2"]["value"] > 0.95
+    assert methods["climatology"]["cells"]["skill_climatology"] == 0.0
+    assert methods["ridge"]["cells"]["skill_climatology"] > 0.9
+    assert found["best_baseline"]["cells"] == "ridge"
+    assert methods["ridge"]["cells"]["skill_best_baseline"] == 0.0
+    assert methods[NETWORK]["cells"]["anomaly_r2"]["value"] > 0.5
+
+
+def test_annual_totals_are_those_of_the_labels(
+    card: dict[str, Any], land_store: Path
+) -> None:
+    cube = load_cube(land_store, fluxes=["nbp"], forcing=[], static=[])
+    found = record(card, "S2", "TWO")
+    months = cube.months
+    year = months.astype("M8[Y]") == np.datetime64("2007")
+    days = ((months + 1).astype("M8[D]") - months.astype("M8[D]")).astype(float)[year]
+    labels = cube.labels[2, 1, :, 0].numpy()[year].astype(float)
+    expected = (labels @ cube.area.numpy() * days * 86400).sum() / 1e12
+    assert found["years"][1] == 2007
+    assert found["teacher_annual"][1] == pytest.approx(expected, rel=1e-6)
+
+
+def test_mean_of_teachers_is_the_mean_of_their_totals(card: dict[str, Any]) -> None:
+    one, two, mean = (record(card, "S2", name) for name in ("ONE", "TWO", MEAN))
+    for part in ("ridge", "co2_enso", NETWORK):
+        totals = [each["methods"][part]["annual_totals"] for each in (one, two, mean)]
+        np.testing.assert_allclose(
+            totals[2], np.mean(totals[:2], axis=0), rtol=1e-5, atol=1e-9
+        )
+    np.testing.assert_allclose(
+        mean["teacher_annual"],
+        (np.array(one["teacher_annual"]) + two["teacher_annual"]) / 2,
+        rtol=1e-5,
+    )
+
+
+def test_regions_add_up_to_the_globe(card: dict[str, Any]) -> None:
+    found = record(card, "S2", "ONE")
+    for regions in found["regions"].values():
+        total = sum(np.array(region["teacher_annual"]) for region in regions.values())
+        np.testing.assert_allclose(total, found["teacher_annual"], rtol=1e-6)
+
+
+def test_recycled_weather_is_told(card: dict[str, Any]) -> None:
+    assert record(card, "S0", "ONE")["weather_seen_in_training"] == 1.0
+    assert record(card, "S2", "ONE")["weather_seen_in_training"] == 0.0
+
+
+def test_figures_are_drawn_for_each_teacher_and_the_mean(
+    card: dict[str, Any], runs: Path
+) -> None:
+    assert card
+    names = {path.name for path in (runs / "good" / "figures").iterdir()}
+    for kind in ("annual", "skill", "regions", "season"):
+        assert {f"{kind}-one-s2.png", f"{kind}-mean-of-teachers-s2.png"} <= names
+
+
+def test_reads_of_the_test_years_are_counted_and_validation_is_free(
+    runs: Path, land_store: Path
+) -> None:
+    evaluate(runs, land_store, "poor")
+    second = json.loads(evaluate(runs, land_store, "poor").read_text())
+    assert second["test_reads"] == 2
+    path = evaluate(runs, land_store, "poor", split="validation")
+    assert path.name == "scorecard-validation.json"
+    third = json.loads(path.read_text())
+    assert third["test_reads"] == 2
+    assert record(third, "S2", "ONE")["years"] == [2001]
+    assert any("Validation years chose" in caveat for caveat in third["caveats"])
+    assert scorecard.read_count(runs / "poor") == 2
+
+
+def test_ocean_run_scores_where_its_control_has_no_labels(
+    runs: Path, ocean_store: Path
+) -> None:
+    found = json.loads(evaluate(runs, ocean_store, "ocean").read_text())
+    assert found["enso_index"].endswith("of tosforc")
+    assert record(found, "A", "ONE-sea")["flux"] == "fgco2"
+
+
+def test_held_out_region_is_scored_apart(land_store: Path, tmp_path: Path) -> None:
+    split = SplitSettings(
+        SPLIT.train, SPLIT.validation, SPLIT.test, "box:0/90/-180/-100", 1.0
+    )
+    settings = tiny_settings(
+        small_gru(label_climatology="none"), split=split, steps=2, validate_every=2
+    )
+    train(settings, land_store, tmp_path / "held")
+    found = json.loads(evaluate(tmp_path, land_store, "held").read_text())
+    scopes = {each["scope"]: each for each in found["records"]}
+    assert set(scopes) == {"all", "held-out region box:0/90/-180/-100"}
+    inside = scopes["held-out region box:0/90/-180/-100"]
+    assert inside["n_cells"] + scopes["all"]["n_cells"] == 12
+    # Climatology is borrowed there, so it is not perfect in its own mean.
+    borrowed = inside["methods"]["climatology"]["cells"]["mse"]
+    assert borrowed > 0
+    assert any("region was held out" in caveat for caveat in found["caveats"])
+
+
+def test_baselines_are_kept_for_the_next_run(runs: Path, card: dict[str, Any]) -> None:
+    assert card
+    assert list((runs / scorecard.BASELINE_FOLDER).glob("*.npz"))
+
+
+def test_compare_pairs_runs_and_baselines(
+    runs: Path, land_store: Path, card: dict[str, Any], tmp_path: Path
+) -> None:
+    assert card
+    evaluate(runs, land_store, "poor")
+    settings = CompareSettings(["good", "poor"], out=str(tmp_path / "out" / "table"))
+    path = compare(settings, runs_root=runs)
+    assert path.name == "table.md"
+    assert (path.parent / "table.png").stat().st_size > 10_000
+    text = path.read_text()
+    assert "Evidence: testbed." in text
+    assert "| baseline ridge |" in text
+    with (path.parent / "table.csv").open() as file:
+        lines = [line.rstrip("\n").split(",") for line in file]
+    head = lines[0]
+    rows = [dict(zip(head, line, strict=True)) for line in lines[1:]]
+    poor = next(
+        row
+        for row in rows
+        if (row["simulation"], row["teacher"], row["method"], row["score"])
+        == ("S2", "ONE", "poor", "anomaly_r2")
+    )
+    assert float(poor["difference"]) < 0
+    assert float(poor["difference_high"]) < 0
+    good = next(row for row in rows if row["method"] == "good")
+    assert float(good["difference"]) == 0.0
+
+
+def test_compare_refuses_what_does_not_compare(
+    runs: Path, ocean_store: Path, card: dict[str, Any]
+) -> None:
+    assert card
+    evaluate(runs, ocean_store, "ocean")
+    with pytest.raises(SettingsError, match="no flux, simulation and teacher in"):
+        compare(CompareSettings(["good", "ocean"]), runs_root=runs)
+    with pytest.raises(SettingsError, match=r"scorecard-validation.json is not there"):
+        compare(CompareSettings(["good", "poor"], "validation"), runs_root=runs)
+
+
+def test_compare_refuses_other_years_and_other_schemas(
+    runs: Path, card: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = json.loads(json.dumps(card))
+    for each in other["records"]:
+        each["years"] = [1999, 2000, 2001]
+    path = tmp_path / "other" / "scorecard.json"
+    path.write_text(json.dumps(other))
+    both = CompareSettings([str(runs / "good"), str(tmp_path / "other")])
+    with pytest.raises(SettingsError, match="1999-2001 against 2006-2008"):
+        compare(both)
+    path.write_text(json.dumps(card | {"schema": "scorecard/0"}))
+    with pytest.raises(SettingsError, match="has the schema 'scorecard/0'"):
+        compare(both)
+
+
+def test_absent_run_and_store_are_named(runs: Path) -> None:
+    with pytest.raises(SettingsError, match="There is no run 'nothing'"):
+        scorecard.evaluate(EvaluateSettings("nothing"), runs_root=runs)
+    with pytest.raises(SettingsError, match=r"There is no store 'nowhere.zarr'"):
+        scorecard.evaluate(EvaluateSettings("good", "nowhere.zarr"), runs_root=runs)
+
+
+def test_split_without_labels_is_refused(land_store: Path, tmp_path: Path) -> None:
+    split = SplitSettings([1990, 2004], [2001, 2001], [2010, 2012])
+    settings = tiny_settings(split=split, steps=2, validate_every=2)
+    train(settings, land_store, tmp_path / "late")
+    with pytest.raises(SettingsError, match="No teacher has labels in the test years"):
+        evaluate(tmp_path, land_store, "late")
+
+
+def test_settings_need_runs_and_a_known_split() -> None:
+    with pytest.raises(SettingsError, match="evaluate needs a run"):
+        EvaluateSettings()
+    with pytest.raises(SettingsError, match="split is 'train'"):
+        EvaluateSettings("run", split="train")
+    with pytest.raises(SettingsError, match="compare needs two runs or more, got 1"):
+        CompareSettings(["one"])
+    with pytest.raises(SettingsError, match="split is 'train'"):
+        CompareSettings(["one", "two"], split="train")
+
+
+def test_card_is_strict_json(card: dict[str, Any]) -> None:
+    def walk(found: Any) -> None:
+        if isinstance(found, dict):
+            for value in found.values():
+                walk(value)
+        elif isinstance(found, list):
+            for value in found:
+                walk(value)
+        elif isinstance(found, float):
+            assert math.isfinite(found)
+
+    walk(card)
