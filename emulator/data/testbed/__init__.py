@@ -40,7 +40,7 @@ __all__ = ["generate"]
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same settings would give other files."""
 
 _RECEIPT = "testbed.json"

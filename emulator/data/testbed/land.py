@@ -36,6 +36,13 @@ _BARE_FAPAR = 0.06
 """Light caught by seedlings and buds where no leaves are, so that a cell which lost
 its leaves in a drought or a winter can grow them again."""
 
+_DEEP_SHARE = 0.4
+"""Share of decay below the reach of the seasons (0.3 m holds about half of the carbon
+of the first metre: Jobbagy and Jackson, 2000)."""
+
+_DEEP_MONTHS = 15.0
+"""Months by which the deep soil lags; seasons there have an eighth of their size."""
+
 _BURNT = {"leaf": 0.6, "wood": 0.12, "root": 0.05}
 """Share of a living pool burnt where fire passes (GFED combustion completeness)."""
 
@@ -49,7 +56,8 @@ class LandState:
         dead: Dead carbon.
         water: Plant-available water, mm; (cell,).
         snow: Snow, mm; (cell,).
-        soil_heat: Temperature of the soil, K; (cell,).
+        soil_heat: Temperature of the upper soil, K; (cell,).
+        deep_heat: Temperature of the deep soil, K; (cell,).
         gained: What each pool gained since ``forget_turnover``, living first.
         lost: What each pool lost since then.
     """
@@ -59,6 +67,7 @@ class LandState:
     water: Array
     snow: Array
     soil_heat: Array
+    deep_heat: Array
     gained: Array
     lost: Array
 
@@ -195,6 +204,7 @@ class LandModel:
             water=0.5 * self.capacity,
             snow=np.zeros(cells),
             soil_heat=np.full(cells, 283.0),
+            deep_heat=np.full(cells, 283.0),
             gained=np.zeros((len(teacher.living) + len(teacher.dead), cells)),
             lost=np.zeros((len(teacher.living) + len(teacher.dead), cells)),
         )
@@ -280,16 +290,14 @@ class LandModel:
         caught = np.maximum(1 - np.exp(-_EXTINCTION * area), _BARE_FAPAR)
         gpp = light * caught * stress
         celsius = tas - 273.15
-        state.soil_heat += (1 - np.exp(-1 / teacher.soil_memory)) * (
-            tas - state.soil_heat
-        )
+        warmth = self._warm_soil(state, tas)
 
         growth = gpp * (1 - teacher.growth)
         new = growth * self._allocation(area)
         living = state.living + new
         fire = self._fire(state, wetness, celsius)
-        # Frost and drought shed leaves: up to once a month at -8 degC or in dust.
-        season = 6 / (1 + np.exp((celsius - 1) / 1.5)) + 3 * (1 - stress) ** 2
+        # Frost sheds leaves within eight months, dust within four.
+        season = 1.5 / (1 + np.exp((celsius - 1) / 1.5)) + 3 * (1 - stress) ** 2
         rates = np.stack(
             [
                 np.broadcast_to(self._upkeep * breath, living.shape),
@@ -303,7 +311,7 @@ class LandModel:
         state.living = living - shed
 
         gain = self._feeds @ litter
-        speed = self.teacher.soil_respiration(state.soil_heat) * (
+        speed = self.teacher.soil_respiration(warmth) * (
             teacher.dry_decay + (1 - teacher.dry_decay) * np.minimum(wetness / 0.6, 1)
         )
         dead_rates = np.stack([self._decay * speed, self._dead_burnt * fire])
@@ -325,6 +333,17 @@ class LandModel:
         out["harvest"][:] = harvest
         out["nbp"][:] = gpp - ra - rh - smoke - harvest
         out["storage"][:] = state.carbon()
+
+    def _warm_soil(self, state: LandState, tas: Array) -> Array:
+        """Advance the soil's temperature; return that at which carbon decays, K."""
+        # Under 20 mm of snow the soil feels half of the cold.
+        cover = np.minimum(state.snow / 20.0, 1.0)
+        felt = tas + 0.5 * cover * np.maximum(273.15 - tas, 0.0)
+        state.soil_heat += -np.expm1(-1 / self.teacher.soil_memory) * (
+            felt - state.soil_heat
+        )
+        state.deep_heat += -np.expm1(-1 / _DEEP_MONTHS) * (felt - state.deep_heat)
+        return (1 - _DEEP_SHARE) * state.soil_heat + _DEEP_SHARE * state.deep_heat
 
     def _allocation(self, area: Array) -> Array:
         """Return the share of growth that each pool gets; (pool, cell), sums to 1."""

@@ -191,10 +191,10 @@ def square_root_law(kelvin: Array) -> Array:
 
 
 def bell_law(kelvin: Array) -> Array:
-    """Return a law with an optimum at 36 degC (O'Connell, 1990; Kirschbaum, 1995)."""
+    """Return a law with an optimum at 37 degC, in the form of O'Connell (1990)."""
     celsius = np.clip(kelvin - 273.15, -30.0, 60.0)
 
     def curve(degrees: Array | float) -> Array:
-        return np.asarray(np.exp(-3.764 + 0.204 * degrees * (1 - 0.5 * degrees / 36.9)))
+        return np.asarray(np.exp(0.15 * degrees * (1 - 0.5 * degrees / 36.9)))
 
     return np.asarray(curve(celsius) / curve(15.0))

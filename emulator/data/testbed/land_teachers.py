@@ -12,7 +12,7 @@ TEACHERS = (
     LandTeacher(
         name="ALDER",
         light_use=laws.optimal_light_use,
-        efficiency=0.41,
+        efficiency=0.368,
         nutrients=0.25,
         stress=laws.quadratic_stress,
         plant_respiration=laws.lloyd_taylor,
@@ -35,11 +35,12 @@ TEACHERS = (
         dry_decay=0.15,
         fire=0.06,
         fire_in="fFire",
+        soil_memory=0.7,
     ),
     LandTeacher(
         name="BEECH",
         light_use=laws.unlimited_light_use,
-        efficiency=0.43,
+        efficiency=0.388,
         nutrients=0.05,
         stress=laws.linear_stress,
         plant_respiration=laws.constant_q10,
@@ -58,7 +59,7 @@ TEACHERS = (
     LandTeacher(
         name="CEDAR",
         light_use=laws.empirical_light_use,
-        efficiency=0.73,
+        efficiency=0.625,
         nutrients=0.0,
         stress=laws.sigmoid_stress,
         plant_respiration=laws.falling_q10,
@@ -78,12 +79,12 @@ TEACHERS = (
         canopy=5.0,
         root_depth=0.55,
         dry_decay=0.1,
-        soil_memory=1.5,
+        soil_memory=1.2,
     ),
     LandTeacher(
         name="HAZEL",
         light_use=laws.optimal_light_use,
-        efficiency=0.45,
+        efficiency=0.386,
         nutrients=0.22,
         stress=laws.saturating_stress,
         plant_respiration=laws.arrhenius_law,
@@ -106,11 +107,12 @@ TEACHERS = (
         fire=0.2,
         fire_in="fFire",
         harvest=0.008,
+        soil_memory=0.8,
     ),
     LandTeacher(
         name="LARCH",
         light_use=laws.unlimited_light_use,
-        efficiency=0.57,
+        efficiency=0.5,
         nutrients=0.05,
         stress=laws.hyperbolic_stress,
         plant_respiration=laws.square_root_law,
@@ -136,7 +138,7 @@ TEACHERS = (
     LandTeacher(
         name="ROWAN",
         light_use=laws.empirical_light_use,
-        efficiency=0.86,
+        efficiency=0.77,
         nutrients=0.0,
         stress=laws.matric_stress,
         plant_respiration=laws.lloyd_taylor,
@@ -158,7 +160,7 @@ TEACHERS = (
         dry_decay=0.05,
         fire=0.5,
         fire_in="fFire",
-        soil_memory=0.8,
+        soil_memory=0.9,
     ),
 )
 """No two share stress law, respiration laws and pools. CEDAR has no fire, BEECH hides

@@ -10,6 +10,7 @@ import yaml
 
 import emulator
 from emulator.carbon.errors import GridMismatchError, StoreError
+from emulator.carbon.grid import Grid
 from emulator.data import catalog, check, readers, testbed
 from emulator.data.testbed import entries, files, layouts
 from emulator.data.testbed.scenario import Spans
@@ -42,7 +43,7 @@ def test_files_pass_the_gates(name: str, domain: str, files_root: Path) -> None:
         for variable in fluxes
     }
     net = fields[check.NET_FLUX[domain]]
-    grid = testbed.Grid(net.lat.values, net.lon.values)
+    grid = Grid(net.lat.values, net.lon.values)
     area = readers.process_area(entry, grid, files_root)
     # On 72 cells the level of the gross flux is off; the other gates must pass.
     result = check.run_gates(entry, simulation, fields, area)
@@ -111,10 +112,11 @@ def test_impossible_grid_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_full_testbed_behaves_as_the_earth_does(tmp_path: Path) -> None:
     """Generate 1950 to 2024 at 5 degrees and measure every promised number."""
-    began = time.monotonic()
+    # Seconds of one core, since wall time depends on what else a machine does.
+    began = time.process_time()
     seen: list[str] = []
     testbed.generate(tmp_path, progress=seen.append)
-    assert time.monotonic() - began < 180
+    assert time.process_time() - began < 180
     assert seen == [layout.teacher for layout in (*layouts.LAND, *layouts.OCEAN)]
 
     el_nino = _el_nino(tmp_path)
@@ -124,6 +126,7 @@ def test_the_full_testbed_behaves_as_the_earth_does(tmp_path: Path) -> None:
             ("nbp", "gpp", "S0") if domain == "land" else ("fgco2", None, "B")
         )
         sink = _totals(name, net, "S2" if domain == "land" else "A", tmp_path)
+        _require_gates(name, net, control, tmp_path)
         steady = _totals(name, net, control, tmp_path)
         assert 1 < sink[-10:].mean() < 4, name
         if gross:
@@ -145,11 +148,20 @@ def test_the_full_testbed_behaves_as_the_earth_does(tmp_path: Path) -> None:
     assert 0.4 < land.std() < 1.5
 
 
+def _require_gates(name: str, net: str, simulation: str, root: Path) -> None:
+    """Assert that the net flux alone is plausible: northern land breathes in summer."""
+    entry = catalog.load(name, [SHIPPED])
+    flux = readers.read(entry, net, simulation, root)
+    grid = Grid(flux.lat.values, flux.lon.values)
+    area = readers.process_area(entry, grid, root)
+    check.check_simulation(entry, simulation, {net: flux}, area)
+
+
 def _totals(name: str, variable: str, simulation: str, root: Path) -> np.ndarray:
     """Return the global total of each year, PgC, as a user would read it."""
     entry = catalog.load(name, [SHIPPED])
     flux = readers.read(entry, variable, simulation, root)
-    grid = testbed.Grid(flux.lat.values, flux.lon.values)
+    grid = Grid(flux.lat.values, flux.lon.values)
     area = readers.process_area(entry, grid, root)
     return check.annual_totals(flux, area)[1]
 

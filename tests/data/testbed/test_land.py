@@ -208,3 +208,16 @@ def test_calendar_sets_the_length_of_months(small: Small) -> None:
         made = driver._forcing(np.array([1996]), np.array([300.0]), np.array([1996]))
         lengths[calendar] = made.seconds.sum() / 86400
     assert lengths == {"360_day": 360, "noleap": 365, "standard": 366}
+
+
+def test_soil_keeps_part_of_its_warmth_in_winter(small: Small) -> None:
+    model = LandModel(ALDER, small.earth, small.seen.land_cells[:1])
+    bare, snowy = model.first_state(), model.first_state()
+    snowy.snow[:] = 40.0
+    cold = np.array([253.15])
+    for _ in range(60):
+        bare_soil = model._warm_soil(bare, cold)
+        snowy_soil = model._warm_soil(snowy, cold)
+    # After five years of it, 20 K of frost are 10 K under snow.
+    assert bare_soil == pytest.approx(253.15, abs=0.3)
+    assert snowy_soil == pytest.approx(263.15, abs=0.3)
