@@ -1,0 +1,189 @@
+"""The commands one after the other, as a user types them, on a tiny simulated Earth."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+
+from emulator import cli
+from emulator.data.testbed import generate
+
+Command = Callable[..., tuple[int, str, str]]
+
+QUICK = (
+    "model=pointwise",
+    "learning.steps=4",
+    "learning.validate_every=2",
+    "learning.warmup_steps=1",
+    "learning.cells_per_batch=32",
+    "machine.threads=1",
+)
+OWN = {
+    "data": "name: tiny\nyears: [2000, 2009]\nhistory_years: 3\n",
+    "split": "train: [2000, 2009]\nvalidation: [2004, 2005]\ntest: [2008, 2009]\n",
+}
+
+
+@pytest.fixture(scope="module")
+def earth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten years of the testbed at 15 degrees, and data configs for them."""
+    root = tmp_path_factory.mktemp("earth")
+    generate(root / "data", grid_step=15, first=2000, last=2009)
+    for group, text in OWN.items():
+        (root / "conf" / group).mkdir(parents=True)
+        for domain in ("land", "ocean"):
+            named = text.replace("tiny", f"tiny_{domain}")
+            (root / "conf" / group / f"tiny_{domain}.yaml").write_text(
+                f"defaults: [testbed_{domain}, _self_]\n{named}"
+            )
+    return root
+
+
+@pytest.fixture
+def here(earth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder to work in, the tiny Earth in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SINK_DATA", str(earth / "data"))
+    monkeypatch.setenv("SINK_CATALOG", str(earth / "data" / "testbed" / "catalog"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return tmp_path
+
+
+@pytest.fixture
+def run(earth: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return a function that runs a command: exit code, stdout, stderr."""
+    assert here.is_dir()
+
+    def command(name: str, *arguments: str) -> tuple[int, str, str]:
+        code = cli.main([name, *arguments, "--config-dir", str(earth / "conf")])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return command
+
+
+def path_of(what: str, said: str) -> Path:
+    """Return the path in a line such as ``run: runs/x (found)``."""
+    line = next(line for line in said.splitlines() if line.startswith(f"{what}: "))
+    return Path(line.removeprefix(f"{what}: ").split(" (")[0])
+
+
+def test_prepare_makes_a_store_and_then_finds_it(run: Command, here: Path) -> None:
+    code, said, wrong = run("prepare", "data=tiny_ocean")
+    assert (code, wrong) == (0, "")
+    store = path_of("store", said)
+    assert store.parent == Path("stores")
+    assert xr.open_zarr(store).attrs["evidence"] == "testbed"
+    code, said, _ = run("prepare", "data=tiny_ocean")
+    assert (code, said) == (0, f"store: {store} (found)\n")
+    assert [path.name for path in here.iterdir()] == ["stores"]
+
+
+def test_prepare_makes_a_store_of_forcing(run: Command) -> None:
+    code, said, _ = run("prepare", "forcing=testbed_ocean", "forcing.years=[2008,2010]")
+    assert code == 0
+    forcing = xr.open_zarr(path_of("store", said))
+    assert "tos" in forcing
+    assert "fgco2" not in forcing
+
+
+def test_from_files_to_a_sink_map(run: Command, here: Path) -> None:
+    runs = {}
+    for domain in ("land", "ocean"):
+        code, said, wrong = run("train", f"data=tiny_{domain}", *QUICK)
+        assert (code, wrong) == (0, "")
+        runs[domain] = path_of("run", said)
+        assert runs[domain].parent == Path("runs")
+        assert "=" not in runs[domain].name
+        settings = yaml.safe_load((runs[domain] / "settings.yaml").read_text())
+        assert settings["learning"]["steps"] == 4
+
+    # The same settings find the finished run and leave its networks alone.
+    (network,) = runs["ocean"].glob("members/*/emulator.pt")
+    written = network.stat().st_mtime_ns
+    _, said, _ = run("train", "data=tiny_ocean", *QUICK)
+    assert path_of("run", said) == runs["ocean"]
+    assert network.stat().st_mtime_ns == written
+
+    baselines = "baselines.names=[climatology,trend]"
+    code, said, wrong = run("evaluate", f"run={runs['ocean']}", baselines, "regions=[]")
+    assert code == 0, wrong
+    assert path_of("scores", said) == runs["ocean"] / "scorecard.md"
+    assert (runs["ocean"] / "scorecard.json").is_file()
+
+    code, said, wrong = run(
+        "predict", f"land={runs['land']}", f"ocean={runs['ocean'].name}", "out=maps"
+    )
+    assert code == 0, wrong
+    sink = xr.open_zarr(path_of("sink map", said))
+    assert sink.attrs["evidence"] == "testbed"
+    assert np.isfinite(sink["nbp_mean"]).any()
+    assert np.isfinite(sink["fgco2_mean"]).any()
+    # Forcing goes on for a year after the teachers end.
+    assert sink.indexes["time"][-1].strftime("%Y-%m") == "2010-12"
+    assert (here / "maps" / "sink.nc").is_file()
+    assert sorted(path.name for path in here.iterdir()) == ["maps", "runs", "stores"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate"], "evaluate needs a run: give run=RUN"),
+        (["evaluate", "run=runs/none"], "runs/none"),
+        (["compare", "runs=[runs/one]"], "compare needs two runs or more"),
+        (["predict"], "predict needs a run"),
+        (["predict", "land=runs/none"], "runs/none"),
+        (["train", "data=tiny_ocean", "modle=unet"], "'modle' is no setting of"),
+        (["train", "data=tiny_ocean", "paths.data=none"], "none/testbed/"),
+    ],
+)
+def test_a_users_error_is_one_message(
+    run: Command, here: Path, arguments: list[str], message: str
+) -> None:
+    code, _, wrong = run(*arguments)
+    assert code == 1
+    assert wrong.startswith(f"sink-emulator {arguments[0]}: ")
+    assert message in wrong
+    assert "Traceback" not in wrong
+    assert not list(here.rglob("*.zarr"))
+
+
+@pytest.mark.slow
+def test_a_sweep_makes_a_run_of_each_combination(earth: Path, here: Path) -> None:
+    # A process of its own, as from a shell: joblib starts others from it.
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "emulator.cli", "train", "-m", "data=tiny_ocean"),
+            *QUICK,
+            *("seed=0,1", "hydra.launcher.n_jobs=2", "--config-dir", earth / "conf"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    runs = sorted((here / "runs").glob("tiny_ocean-*"))
+    assert len(runs) == 2
+    for folder in runs:
+        assert (folder / "settings.yaml").is_file()
+        assert list(folder.glob("members/*/emulator.pt"))
+    assert "compare 'runs=[" in done.stdout
+    # Hydra keeps the record of the sweep and nothing else: no .hydra, no log files.
+    assert len(list((here / "runs" / "sweeps").rglob("multirun.yaml"))) == 1
+    assert not list(here.rglob(".hydra"))
+    assert not list(here.rglob("*.log"))
+
+
+@pytest.mark.slow
+def test_a_wrong_value_stops_a_sweep_before_it_runs(run: Command, here: Path) -> None:
+    code, _, wrong = run("train", "-m", "data=tiny_ocean", *QUICK, "seed=0,many")
+    assert code == 1
+    assert "Setting 'seed': Value 'many'" in wrong
+    assert not any(here.iterdir())
