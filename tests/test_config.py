@@ -211,7 +211,7 @@ def test_a_users_own_configs_are_found(tmp_path: Path) -> None:
 
 
 def test_a_missing_config_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="There is no folder .* for --config-dir"):
+    with pytest.raises(SettingsError, match=r"There is no folder .* for --config-dir"):
         composing.settings_of("prepare", [LAND], [tmp_path / "none"])
 
 
@@ -220,7 +220,7 @@ def test_a_sweep_is_checked_before_it_runs() -> None:
         "train", [LAND, "model=pointwise,recurrent", "seed=0,1"]
     )
     assert len({run_id(one) for one in settings}) == 4
-    with pytest.raises(SettingsError, match="learning.steps is 0"):
+    with pytest.raises(SettingsError, match=r"learning.steps is 0"):
         composing.combinations("train", [LAND, "learning.steps=1,0"])
     with pytest.raises(SettingsError, match=r"Cannot read the override 'seed=\[1"):
         composing.combinations("train", [LAND, "seed=[1"])
