@@ -77,6 +77,7 @@ def _conclude(runs: dict[str, Path], sink: Path, minutes: float) -> None:
     say(f"\nDone in {minutes:.0f} minutes. Simulated testbed, not TRENDY.")
     say(f"  sink map      {sink}")
     say(f"                {sink.with_suffix('.nc')} for ncview, Panoply, QGIS, CDO")
+    say(f"  picture       {sink.with_suffix('.png')}")
     for domain, run in runs.items():
         say(f"  {domain:5s} scores  {run / 'scorecard.md'}, figures beside it")
     say("Next:")

@@ -46,7 +46,7 @@ def annual_series(
     evidence: str,
 ) -> Figure:
     """Draw annual totals of the globe, PgC yr-1: teacher, network and baselines."""
-    figure, axes = _figure(1, evidence, height=3.6)
+    figure, axes = panels(1, evidence, height=3.6)
     axis = axes[0]
     axis.plot(years, teacher, color=BLACK, lw=2.4, marker="o", ms=4, label="teacher")
     for name, series in methods.items():
@@ -68,7 +68,7 @@ def skill_map(skill: Array, grid: Grid, *, title: str, evidence: str) -> Figure:
         title: Title.
         evidence: What stands behind the numbers.
     """
-    figure, axes = _figure(1, evidence, height=4.2)
+    figure, axes = panels(1, evidence, height=4.2)
     axis = axes[0]
     lat_edges, lon_edges = grid.edges()
     drawn = axis.pcolormesh(
@@ -105,7 +105,7 @@ def regional_anomalies(
         title: Title.
         evidence: What stands behind the numbers.
     """
-    figure, axes = _figure(len(regions), evidence, height=2.6)
+    figure, axes = panels(len(regions), evidence, height=2.6)
     for axis, (region, (teacher, network)) in zip(axes, regions.items(), strict=False):
         axis.axhline(0.0, color="#BBBBBB", lw=0.8)
         for series, (colour, line, width), label in (
@@ -133,7 +133,7 @@ def seasonal_cycle(
         title: Title.
         evidence: What stands behind the numbers.
     """
-    figure, axes = _figure(len(cycles), evidence, height=2.6)
+    figure, axes = panels(len(cycles), evidence, height=2.6)
     months = np.arange(1, 13)
     for axis, (region, (teacher, network)) in zip(axes, cycles.items(), strict=False):
         axis.axhline(0.0, color="#BBBBBB", lw=0.8)
@@ -163,7 +163,7 @@ def comparison(
         title: Title.
         evidence: What stands behind the numbers.
     """
-    figure, axes = _figure(
+    figure, axes = panels(
         len(columns), evidence, height=1.2 + 0.32 * len(rows), across=len(columns)
     )
     place = np.arange(len(rows))[::-1]
@@ -184,30 +184,44 @@ def comparison(
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG and return its path."""
+    """Write a figure as PNG, under its name only when it is whole; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    return path
+    temporary = path.with_name(f".{path.name}.part")
+    figure.savefig(temporary, dpi=130, format="png")
+    return temporary.replace(path)
 
 
-def _figure(
-    panels: int, evidence: str, *, height: float, across: int = 3
+def panels(
+    count: int,
+    evidence: str,
+    *,
+    height: float,
+    across: int = 3,
+    widths: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with its evidence below, and one axis for each panel."""
-    columns = min(panels, across)
-    rows = -(-panels // columns)
+    """Return a figure with its evidence below, and one axis for each panel.
+
+    Args:
+        count: Number of panels.
+        evidence: What stands behind the numbers.
+        height: Of a row of panels, inches.
+        across: Panels in a row.
+        widths: Relative width of each column; None = all alike.
+    """
+    columns = min(count, across)
+    rows = -(-count // columns)
     # Without pyplot no window system is touched, and nothing is left open.
     figure = Figure(
-        figsize=(8.0 if panels == 1 else 9.0, height * rows + 0.4),
+        figsize=(8.0 if count == 1 else 9.0, height * rows + 0.4),
         layout=ConstrainedLayoutEngine(rect=(0.0, 0.045, 1.0, 0.955)),
     )
     FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
     axes = list(grid.ravel())
-    for axis in axes[panels:]:
+    for axis in axes[count:]:
         axis.set_axis_off()
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.text(0.01, 0.01, f"Evidence: {evidence}", fontsize=8, color="#444444")
-    return figure, axes[:panels]
+    return figure, axes[:count]

@@ -29,8 +29,9 @@ from emulator.carbon.timeaxis import as_months
 from emulator.carbon.variables import variable
 from emulator.data import regrid
 from emulator.data.stores import code_version
+from emulator.evaluation import figures
 from emulator.learning.inference import open_run
-from emulator.nightly import layout, provenance, publish
+from emulator.nightly import layout, picture, provenance, publish
 from emulator.nightly.budget import FRACTIONS, SINKS, regional_totals
 from emulator.nightly.inputs import OWN_WEATHER, find_store, read_forcing
 from emulator.nightly.settings import MapSettings, PredictSettings
@@ -57,7 +58,8 @@ def predict(
         stores_root: Folder in which forcing named without a path lies.
 
     Returns:
-        The path of the Zarr store; ``sink.nc`` (or its name) lies beside it.
+        The path of the Zarr store; ``sink.nc`` (or its name) lies beside it, and a
+        picture, ``sink.png``.
 
     Raises:
         CheckpointError: If a run cannot be read, or does not fit the forcing.
@@ -70,7 +72,9 @@ def predict(
     land = _ask("land", settings.land, settings, runs_root, stores_root)
     ocean = _ask("ocean", settings.ocean, settings, runs_root, stores_root)
     sink_map = assemble(land, ocean, map_grid=settings.map.grid or None)
-    return publish.write(sink_map, Path(settings.out), overwrite=settings.overwrite)
+    store = publish.write(sink_map, Path(settings.out), overwrite=settings.overwrite)
+    figures.save(picture.draw(sink_map), store.with_suffix(".png"))
+    return store
 
 
 def assemble(
