@@ -22,7 +22,8 @@ TRANSIENT = ("S2", "A", "S3", "S1")
 def draw(hindcast: Hindcast, card: Record, cube: Cube, folder: Path) -> list[Path]:
     """Draw the headline flux of the transient simulation; return the files.
 
-    One set of figures for each teacher, and for the mean of teachers.
+    A full set for the mean of teachers, or the only one; where there are several, one
+    more figure with the annual anomalies of each.
     """
     mine = [
         record
@@ -32,11 +33,35 @@ def draw(hindcast: Hindcast, card: Record, cube: Cube, folder: Path) -> list[Pat
     scored = {record["simulation"] for record in mine}
     order = [*TRANSIENT, *hindcast.simulations]
     simulation = next((name for name in order if name in scored), None)
-    paths: list[Path] = []
-    for record in mine:
-        if record["simulation"] == simulation:
-            paths += _draw_record(hindcast, record, card["evidence"], cube, folder)
-    return paths
+    shown = [record for record in mine if record["simulation"] == simulation]
+    if not shown:
+        return []
+    # The mean, where there is one, is the last of the teachers.
+    paths = _draw_record(hindcast, shown[-1], card["evidence"], cube, folder)
+    return paths + _draw_teachers(shown, card["evidence"], folder)
+
+
+def _draw_teachers(records: list[Record], evidence: str, folder: Path) -> list[Path]:
+    last = records[-1]
+    panels = {
+        record["teacher"]: (
+            record["teacher_annual"],
+            record["methods"][NETWORK]["annual_totals"],
+        )
+        for record in records
+        # The panels share one axis of years.
+        if record["years"] == last["years"] and record["years"]
+    }
+    if len(panels) < 2:
+        return []
+    figure = figures.regional_anomalies(
+        last["years"],
+        panels,
+        title=f"Annual anomalies of the global total: {last['flux']}, "
+        f"{last['simulation']}",
+        evidence=evidence,
+    )
+    return [figures.save(figure, folder / f"teachers-{last['simulation'].lower()}.png")]
 
 
 def _draw_record(

@@ -118,7 +118,7 @@ def evaluate(
     suffix = "" if settings.split == "test" else f"-{settings.split}"
     drawing.draw(found[0], card, context.cube, run_dir / f"figures{suffix}")
     _write(run_dir / f"scorecard{suffix}.md", report.markdown(card))
-    text = json.dumps(card, indent=1, allow_nan=False)
+    text = json.dumps(card, allow_nan=False)
     return _write(run_dir / f"scorecard{suffix}.json", text)
 
 

@@ -6,7 +6,6 @@ cells and months, and with the same draws of years.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -192,11 +191,11 @@ def _cells(
         "mse": float(pooled.total().mean_squared_error()),
         "yearly": {
             "years": years.tolist(),
-            **{name: part.tolist() for name, part in asdict(pooled).items()},
+            **{name: part.tolist() for name, part in vars(pooled).items()},
         },
         "yearly_shape": {
             "years": years.tolist(),
-            **{name: part.tolist() for name, part in asdict(shape).items()},
+            **{name: part.tolist() for name, part in vars(shape).items()},
         },
     }
 
