@@ -91,7 +91,7 @@ def _record(record: Card) -> Iterator[str]:
     yield from _table(
         ["method", *columns],
         [
-            [name, *(_score(found["cells"][column]) for column in columns)]
+            [name, *(score_text(found["cells"][column]) for column in columns)]
             for name, found in methods.items()
             if "cells" in found
         ],
@@ -103,7 +103,7 @@ def _record(record: Card) -> Iterator[str]:
     yield from _table(
         ["method", *columns],
         [
-            [name, *(_score(found["annual"][column]) for column in columns)]
+            [name, *(score_text(found["annual"][column]) for column in columns)]
             for name, found in methods.items()
             if "annual" in found
         ],
@@ -147,10 +147,10 @@ def _region_table(name: str, regions: Card, baseline: str | None) -> Iterator[st
         rows.append(
             [
                 region,
-                _score(network["bias"]),
-                _score(network["rmse"]),
+                score_text(network["bias"]),
+                score_text(network["rmse"]),
                 _number(other["rmse"]["value"]) if other else "-",
-                _score(network["annual_r2_centred"]),
+                score_text(network["annual_r2_centred"]),
                 _number(other["annual_r2_centred"]["value"]) if other else "-",
             ]
         )
@@ -184,7 +184,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield ""
 
 
-def _score(found: Card | float | None) -> str:
+def score_text(found: Card | float | None) -> str:
     """Return a score with its interval where it has one."""
     if not isinstance(found, dict):
         return _number(found)
