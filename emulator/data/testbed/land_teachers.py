@@ -84,7 +84,7 @@ TEACHERS = (
     LandTeacher(
         name="HAZEL",
         light_use=laws.optimal_light_use,
-        efficiency=0.386,
+        efficiency=0.395,
         nutrients=0.22,
         stress=laws.saturating_stress,
         plant_respiration=laws.arrhenius_law,
