@@ -58,7 +58,7 @@ notebooks: $(CORE)-notebooks ## Run the notebooks
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -m ""
 
 bench: $(CORE)-bench ## Speed and memory: a table, and JSON under build/
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(CORE)-docs ## Pages of the Python interface, from the docstrings, under build/docs
 	$(BIN)/pdoc --docformat google --output-directory build/docs emulator

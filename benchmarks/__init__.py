@@ -1,0 +1,1 @@
+"""How fast the package is here: ``python -m benchmarks``, see README.md."""

@@ -1,0 +1,112 @@
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+pytest.importorskip(
+    "psutil", reason="the benchmarks need psutil: pip install '.[bench]'"
+)
+
+from benchmarks import answering, inputs, learning, making, report
+from benchmarks.measuring import Cost, Promise, Row, environment, measure
+from emulator.carbon.errors import SettingsError
+from tests.learning.runs import tiny_data, tiny_settings
+
+COST = Cost(seconds=2.0, memory_mb=100.0, gpu_memory_mb=None)
+
+
+def row(promise: Promise | None = None) -> Row:
+    return Row("prepare it", 2.0, "s", COST, "3 cells", promise)
+
+
+def test_rows_of_a_tiny_store_are_printed_and_written(
+    land_store: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings()
+    cube, loaded = learning.load_row(settings, land_store)
+    fitted = learning.fit_some(settings, cube, 1, tmp_path / "fit")
+    rows = [
+        loaded,
+        learning.gather_row(fitted),
+        learning.step_row(fitted),
+        learning.pass_row(fitted),
+    ]
+    run, started = answering.start_row(settings, land_store, tmp_path / "run", "land")
+    rows += [started, answering.month_row([(run, land_store)], "cpu", is_demo=False)]
+
+    out = io.StringIO()
+    about = environment("cpu")
+    report.print_table(rows, about, Console(file=out, width=200))
+    path = report.write_json(rows, about, tmp_path / "new" / "rows.json")
+
+    written = json.loads(path.read_text())
+    assert written["device"] == "cpu"
+    assert written["threads"] >= 1
+    assert {"date", "code_version", "torch", "cpu", "gpu"} <= written.keys()
+    assert [one["name"] for one in written["rows"]] == [one.name for one in rows]
+    assert all(
+        one["value"] > 0 and one["cost"]["memory_mb"] > 0 for one in written["rows"]
+    )
+    assert all(one.name in out.getvalue() for one in rows)
+    assert "2 teachers, 1 flux" in loaded.about
+    assert "2 of the land" in rows[-1].about
+
+
+def test_pass_has_the_steps_of_the_sampler(land_store: Path, tmp_path: Path) -> None:
+    settings = tiny_settings()
+    cube, _ = learning.load_row(settings, land_store)
+    fitted = learning.fit_some(settings, cube, 1, tmp_path / "fit")
+    steps = fitted.module.materials.sampler.steps_per_pass
+    assert learning.pass_row(fitted).value == pytest.approx(steps * fitted.seconds)
+
+
+def test_promise_is_judged_where_it_is_given() -> None:
+    assert row().is_kept is None
+    assert row(Promise(1.0, "another store", applies=False)).is_kept is None
+    assert row(Promise(3.0, "this store", applies=True)).is_kept is True
+    assert row(Promise(2.0, "this store", applies=True)).is_kept is False
+
+
+def test_promise_stands_beside_the_measured_value() -> None:
+    out = io.StringIO()
+    kept = row(Promise(120.0, "LPJ-wsl", applies=True))
+    report.print_table([kept], {"device": "cpu"}, Console(file=out, width=160))
+    line = next(line for line in out.getvalue().splitlines() if "prepare it" in line)
+    cells = [cell.strip() for cell in line.strip("│").split("│")]
+    assert cells == ["prepare it", "2 s", "< 120 s: LPJ-wsl", "kept", "100", "3 cells"]
+
+
+def test_measure_returns_the_last_result_and_counts_no_warm_up() -> None:
+    calls = []
+
+    def work() -> int:
+        calls.append(time.perf_counter())
+        return len(calls)
+
+    result, cost = measure(work, "cpu", times=3, warm_ups=2)
+    assert result == 5
+    assert cost.seconds >= 0
+    assert cost.gpu_memory_mb is None
+
+
+def test_split_of_a_known_store_is_that_of_its_config() -> None:
+    settings = inputs.settings_of_run(making.demo_data("land"), "cpu", 1)
+    assert settings.split.test == [2014, 2024]
+    assert settings.model.fluxes == ["nbp"]
+
+
+def test_split_of_an_unknown_store_keeps_its_gaps() -> None:
+    settings = inputs.settings_of_run(tiny_data(years=[1960, 2010]), "cpu", 1)
+    split = settings.split
+    assert (split.train, split.validation) == ([1960, 1996], [1991, 1996])
+    assert split.test == [2000, 2010]
+    split.years(settings.model.memory)
+    assert inputs.on_maps(settings).learning.cells_per_batch == 0
+
+
+def test_store_must_tell_its_settings(land_store: Path) -> None:
+    with pytest.raises(SettingsError, match="does not tell the settings"):
+        inputs.data_of_store(land_store)
