@@ -9,7 +9,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from emulator.carbon.errors import SettingsError
 from emulator.evaluation import figures, metrics
 from emulator.evaluation.bootstrap import Draws, Score, score, year_draws
-from emulator.evaluation.hindcast import MEAN, NETWORK
-from emulator.evaluation.scorecard import HEADLINE, SCHEMA, find_run
+from emulator.evaluation.hindcast import NETWORK
+from emulator.evaluation.scorecard import SCHEMA, find_run
+from emulator.evaluation.scores import rank
 from emulator.evaluation.settings import CompareSettings
 from emulator.evaluation.task import Array
 
@@ -28,7 +29,6 @@ Statistic = Callable[[Draws], Array]
 
 SCORES = ("anomaly_r2", "shape_r2", "rmse", "annual_r2_centred", "detrended_r", "bias")
 DRAWN_SCORES = ("anomaly_r2", "shape_r2", "rmse", "annual_r2_centred")
-TRANSIENT = ("S2", "A", "S3", "S1")
 
 
 @dataclass(frozen=True)
@@ -215,12 +215,7 @@ def _years(record: Card) -> str:
 
 def _headline(rows: Sequence[Row]) -> list[Row]:
     """Return the rows of the net flux, transient simulation, mean of teachers."""
-
-    def rank(row: Row) -> tuple[bool, int, bool, bool]:
-        order = TRANSIENT.index(row.simulation) if row.simulation in TRANSIENT else 9
-        return row.flux not in HEADLINE, order, row.teacher != MEAN, row.scope != "all"
-
-    best = min(rows, key=rank)
+    best = min(rows, key=lambda row: rank(asdict(row)))
     key = (best.flux, best.simulation, best.teacher, best.scope)
     return [
         row for row in rows if (row.flux, row.simulation, row.teacher, row.scope) == key

@@ -15,9 +15,6 @@ Record = dict[str, Any]
 MOST_REGIONS = 9
 """Panels of the regional figure: the largest regions of the last region set."""
 
-TRANSIENT = ("S2", "A", "S3", "S1")
-"""The simulation that is drawn: the first of these that was scored."""
-
 
 def draw(hindcast: Hindcast, card: Record, cube: Cube, folder: Path) -> list[Path]:
     """Draw the headline flux of the transient simulation; return the files.
@@ -30,19 +27,16 @@ def draw(hindcast: Hindcast, card: Record, cube: Cube, folder: Path) -> list[Pat
         for record in card["records"]
         if record["flux"] == hindcast.flux and record["scope"] == "all"
     ]
-    scored = {record["simulation"] for record in mine}
-    order = [*TRANSIENT, *hindcast.simulations]
-    simulation = next((name for name in order if name in scored), None)
-    shown = [record for record in mine if record["simulation"] == simulation]
+    # Sorted by rank, the first is the headline: its simulation, its mean of teachers.
+    shown = [each for each in mine if each["simulation"] == mine[0]["simulation"]]
     if not shown:
         return []
-    # The mean, where there is one, is the last of the teachers.
-    paths = _draw_record(hindcast, shown[-1], card["evidence"], cube, folder)
+    paths = _draw_record(hindcast, shown[0], card["evidence"], cube, folder)
     return paths + _draw_teachers(shown, card["evidence"], folder)
 
 
 def _draw_teachers(records: list[Record], evidence: str, folder: Path) -> list[Path]:
-    last = records[-1]
+    first = records[0]
     panels = {
         record["teacher"]: (
             record["teacher_annual"],
@@ -50,18 +44,20 @@ def _draw_teachers(records: list[Record], evidence: str, folder: Path) -> list[P
         )
         for record in records
         # The panels share one axis of years.
-        if record["years"] == last["years"] and record["years"]
+        if record["years"] == first["years"] and record["years"]
     }
     if len(panels) < 2:
         return []
     figure = figures.regional_anomalies(
-        last["years"],
+        first["years"],
         panels,
-        title=f"Annual anomalies of the global total: {last['flux']}, "
-        f"{last['simulation']}",
+        title=f"Annual anomalies of the global total: {first['flux']}, "
+        f"{first['simulation']}",
         evidence=evidence,
     )
-    return [figures.save(figure, folder / f"teachers-{last['simulation'].lower()}.png")]
+    return [
+        figures.save(figure, folder / f"teachers-{first['simulation'].lower()}.png")
+    ]
 
 
 def _draw_record(

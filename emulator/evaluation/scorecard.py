@@ -29,10 +29,9 @@ from emulator.learning.settings import SplitSettings, TrainSettings, settings_fr
 
 SCHEMA = "scorecard/1"
 READS_FILE = "test_reads.json"
-HEADLINE = ("nbp", "fgco2")
-"""The net fluxes: scored beside all baselines; components beside the quick ones."""
-
 QUICK_BASELINES = ("climatology", "trend", "ridge")
+"""The baselines of component fluxes; the net flux is scored beside all of them."""
+
 BASELINE_FOLDER = ".baselines"
 
 
@@ -79,8 +78,8 @@ def evaluate(
     emulator = load_emulator(run_dir, device=settings.device)
     store = find_store(settings.store or emulator.first.about["store"], stores_root)
     context = _prepare(emulator, store, settings, run_dir.parent, data_root)
-    fluxes = [flux for flux in HEADLINE if flux in emulator.fluxes]
-    fluxes += [flux for flux in emulator.fluxes if flux not in HEADLINE]
+    fluxes = [flux for flux in scores.NET_FLUXES if flux in emulator.fluxes]
+    fluxes += [flux for flux in emulator.fluxes if flux not in scores.NET_FLUXES]
     wanted = context.split.months(context.part, context.cube.months)
     if not context.cube.labels[:, :, wanted].isfinite().any():
         raise SettingsError(
@@ -105,6 +104,7 @@ def evaluate(
         for each in found
         for record in scores.records(each, context.region_sets, scopes)
     ]
+    records.sort(key=scores.rank)
     reads = count_reads(run_dir) if settings.split == "test" else read_count(run_dir)
     card = {
         "schema": SCHEMA,

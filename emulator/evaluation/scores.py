@@ -14,6 +14,7 @@ import numpy.typing as npt
 from emulator.carbon.budget import area_total
 from emulator.evaluation import bootstrap, metrics
 from emulator.evaluation.hindcast import (
+    MEAN,
     NETWORK,
     Hindcast,
     annual_totals,
@@ -24,6 +25,12 @@ from emulator.evaluation.task import Array, Mask
 Record = dict[str, Any]
 
 REFERENCE = "climatology"
+
+NET_FLUXES = ("nbp", "fgco2")
+"""What the emulator is for; the other fluxes are their components."""
+
+TRANSIENT = ("S2", "A", "S3", "S1")
+"""Simulations with changing climate and CO2, the headline first; then controls."""
 
 DEFINITIONS = {
     "anomaly_r2": "1 - sum a (p - t)^2 / sum a (t - mean t)^2 of anomalies from the "
@@ -108,6 +115,17 @@ def records(
                     },
                 ),
             }
+
+
+def rank(record: Record) -> tuple[bool, int, bool, bool]:
+    """Sort records: net flux, transient simulation, mean of teachers, all cells."""
+    simulation = record["simulation"]
+    return (
+        record["flux"] not in NET_FLUXES,
+        TRANSIENT.index(simulation) if simulation in TRANSIENT else len(TRANSIENT),
+        record["teacher"] != MEAN,
+        record["scope"] != "all",
+    )
 
 
 def score(

@@ -87,6 +87,11 @@ def test_every_teacher_simulation_and_their_mean_is_scored(
     }
 
 
+def test_headline_comes_first(card: dict[str, Any]) -> None:
+    first = card["records"][0]
+    assert (first["flux"], first["simulation"], first["teacher"]) == ("nbp", "S2", MEAN)
+
+
 def test_every_method_has_every_score_with_n(card: dict[str, Any]) -> None:
     found = record(card, "S2", "ONE")
     assert found["n_years"] == 3

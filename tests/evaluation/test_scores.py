@@ -220,3 +220,24 @@ def test_report_prints_intervals_and_dashes() -> None:
     assert report.score_text(found) == "0.93 (0.65 to 0.99)"
     assert report.score_text(found | {"low": None}) == "0.93"
     assert report.score_text(None) == "-"
+
+
+def test_records_are_sorted_by_what_matters() -> None:
+    def record(flux: str, simulation: str, teacher: str, scope: str) -> dict[str, str]:
+        return {
+            "flux": flux,
+            "simulation": simulation,
+            "teacher": teacher,
+            "scope": scope,
+        }
+
+    wanted = [
+        record("nbp", "S2", MEAN, "all"),
+        record("nbp", "S2", "A", "all"),
+        record("nbp", "S2", "A", "held-out region"),
+        record("nbp", "S1", MEAN, "all"),
+        record("nbp", "S0", MEAN, "all"),
+        record("gpp", "S2", MEAN, "all"),
+    ]
+    shuffled = [wanted[place] for place in (3, 5, 0, 4, 2, 1)]
+    assert sorted(shuffled, key=scores.rank) == wanted
