@@ -1,8 +1,8 @@
 """``make results``: every table and figure of docs/results.md, by the user's commands.
 
-Runs each experiment (prepare, train, evaluate; finished runs are found), the ablation of
-networks, and the demo, and writes the document from their scorecards. The words between
-the tables stand in ``docs/results.head.md`` and are never touched here.
+Runs each experiment (prepare, train, evaluate; finished runs are found) and the demo,
+and writes the document from their scorecards. The words before the
+tables stand in ``docs/results.head.md`` and are never touched here.
 
 The real models' files are looked for where ``SINK_DATA`` says; experiments whose files
 are not there keep their section from an earlier call.
@@ -217,11 +217,11 @@ def _table(record: dict[str, Any]) -> list[str]:
 def _value(score: Any) -> str:
     """Return a score with its 95 % interval, if it has one."""
     if score is None:
-        return "–"
+        return "-"
     if not isinstance(score, dict):
         return f"{score:.2f}"
     if score.get("value") is None:
-        return "–"
+        return "-"
     low, high = score.get("low"), score.get("high")
     between = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
     return f"{score['value']:.2f}{between}"
