@@ -176,7 +176,7 @@ def test_mistakes_are_named(overrides: list[str], message: str) -> None:
         composing.settings_of("train", overrides)
 
 
-@pytest.mark.parametrize("overrides", [[], [LAND, "forcing=lpjwsl"]])
+@pytest.mark.parametrize("overrides", [[], [LAND, "forcing=lpjwsl_forcing"]])
 def test_prepare_makes_one_store(overrides: list[str]) -> None:
     with pytest.raises(SettingsError, match="`prepare` makes one store"):
         composing.settings_of("prepare", overrides)
@@ -224,6 +224,14 @@ def test_a_sweep_is_checked_before_it_runs() -> None:
         composing.combinations("train", [LAND, "learning.steps=1,0"])
     with pytest.raises(SettingsError, match=r"Cannot read the override 'seed=\[1"):
         composing.combinations("train", [LAND, "seed=[1"])
+
+
+@pytest.mark.parametrize("launcher", ["local", "submitit_local"])
+def test_a_sweep_takes_other_launchers(launcher: str) -> None:
+    if launcher != "local":
+        pytest.importorskip("submitit", reason="the extra `slurm` is not installed")
+    (settings,) = composing.combinations("train", [LAND, f"hydra/launcher={launcher}"])
+    assert settings.data.name == "lpjwsl"
 
 
 def test_a_broken_installation_is_named(

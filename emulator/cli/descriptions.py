@@ -46,8 +46,8 @@ COMMANDS = {
         text="Reads the catalog entries that a data config names, brings them to one\n"
         "grid and writes stores/NAME-<hash>.zarr. A store that is there already stays\n"
         "as it is. 'forcing=NAME' does the same without teachers.",
-        examples=("prepare data=testbed_land", "prepare forcing=testbed_land"),
-        groups=("data",),
+        examples=("prepare data=testbed_land", "prepare forcing=lpjwsl_forcing"),
+        groups=("data", "forcing"),
     ),
     "train": Command(
         summary="fit an emulator; -m sweeps",
@@ -60,7 +60,16 @@ COMMANDS = {
             "train experiment=lpjwsl paths.data=/where/the/files/are",
             "train -m data=testbed_land model=pointwise,recurrent seed=0,1",
         ),
-        groups=("data", "model", "learning", "machine", "logger", "experiment"),
+        groups=(
+            "data",
+            "split",
+            "model",
+            "learning",
+            "machine",
+            "logger",
+            "paths",
+            "experiment",
+        ),
     ),
     "evaluate": Command(
         summary="score a run on held-out years, baselines beside it",
@@ -78,7 +87,8 @@ COMMANDS = {
         text="Takes a land run, an ocean run or both; writes a Zarr sink map and\n"
         "sink.nc beside it.",
         examples=(
-            "predict land=runs/NAME-0123abcd forcing=testbed_land out=maps/sink.zarr",
+            "predict land=runs/lpjwsl-0123abcd ocean=runs/mitgcm-4567cdef",
+            "predict land=runs/lpjwsl-0123abcd forcing=lpjwsl_forcing map.grid=5",
         ),
     ),
 }
