@@ -1,0 +1,65 @@
+"""The demo as it is shipped: complete, and its networks better than the baselines."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+
+from emulator import cli
+
+TRANSIENT = {"land": "S2", "ocean": "A"}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the demo once, with all its defaults, and return its folder."""
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("SINK_CATALOG", raising=False)
+        assert cli.main(["demo"]) == 0
+    return folder / "runs" / "demo"
+
+
+def record(demo: Path, domain: str) -> dict[str, Any]:
+    """Return the scores of the mean of teachers in the transient simulation."""
+    (path,) = demo.glob(f"{domain}-*/scorecard.json")
+    card = json.loads(path.read_text())
+    assert card["evidence"] == "testbed"
+    return next(
+        found
+        for found in card["records"]
+        if found["teacher"] == "mean of teachers"
+        and found["simulation"] == TRANSIENT[domain]
+        and found["scope"] == "all"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("domain", list(TRANSIENT))
+@pytest.mark.parametrize("baseline", ["climatology", "trend", "ridge"])
+def test_network_beats_baseline(demo: Path, domain: str, baseline: str) -> None:
+    methods = record(demo, domain)["methods"]
+    network, other = methods["network"], methods[baseline]
+    assert (
+        network["cells"]["anomaly_r2"]["value"] > other["cells"]["anomaly_r2"]["value"]
+    )
+    assert network["annual"]["rmse"]["value"] < other["annual"]["rmse"]["value"]
+
+
+@pytest.mark.slow
+def test_map_and_figures_are_there(demo: Path) -> None:
+    sink = xr.open_zarr(demo / "sink.zarr")
+    assert sink.attrs["evidence"] == "testbed"
+    assert sink.sizes["land_teacher"] == 6
+    assert sink.sizes["ocean_teacher"] == 4
+    # A year after the teachers end, which only the emulators know.
+    last = sink["budget_year"].sel(region="globe", year=2025)
+    assert (last > 0).all()
+    assert (demo / "sink.nc").is_file()
+    for domain in TRANSIENT:
+        (run,) = demo.glob(f"{domain}-*")
+        assert (run / "scorecard.md").is_file()
+        assert list((run / "figures").glob("*.png"))
