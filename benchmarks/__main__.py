@@ -57,6 +57,9 @@ def main() -> int:
         except UserError as error:
             stopped = True
             console.print(f"Stopped: {error}", markup=False)
+        except KeyboardInterrupt:
+            stopped = True
+            console.print("Stopped by the keyboard.")
     if not rows:
         return 1
     date = about["date"].replace(":", "").partition("+")[0]
@@ -115,11 +118,13 @@ def _of_demo(asked: argparse.Namespace, folder: Path) -> Iterator[Row]:
         place = folder / "runs" / domain
         runs[domain], row = start_row(settings[domain], store, place, domain)
         yield row
-        yield evaluate_row(runs[domain], stores_root, files, asked.device)
     pairs = [(runs[domain], stores[domain]) for domain in stores]
     is_demo = asked.grid_step == DEMO_STEP
     yield month_row(pairs, asked.device, is_demo=is_demo)
     yield map_row(runs["land"], runs["ocean"], stores_root, folder / "sink.zarr")
+    # At the end: the baselines take longest.
+    for run in runs.values():
+        yield evaluate_row(run, stores_root, files, asked.device)
 
 
 def _of_learning(
