@@ -26,6 +26,9 @@ DEVIATION_FLOOR = 0.01
 of the variable's spread over the globe: below it lie constants (sea ice in the
 tropics) and rounding, which must not be blown up to unit size."""
 
+ANY_CO2 = 1e6
+"""All of the air, ppm: no limit."""
+
 
 @dataclass(frozen=True, eq=False)
 class Normaliser:
@@ -39,6 +42,7 @@ class Normaliser:
         deviation: Standard deviation of the anomalies from it; (forcing, cell).
         co2_centre: Mean CO2, ppm; ().
         co2_spread: Its standard deviation, ppm; ().
+        co2_range: Least and largest CO2 that the network is told, ppm; (2,).
         static: Standardised static channels; (teacher, static, cell).
         reference: Flux at ``co2_centre``, kg m-2 s-1; (teacher, 12, flux, cell).
         slope: Its change per ppm of CO2; (teacher, 12, flux, cell).
@@ -55,6 +59,7 @@ class Normaliser:
     deviation: Tensor
     co2_centre: Tensor
     co2_spread: Tensor
+    co2_range: Tensor
     static: Tensor
     reference: Tensor
     slope: Tensor
@@ -97,8 +102,9 @@ class Normaliser:
         return torch.cat(parts, dim=1).transpose(1, 2).contiguous()
 
     def co2(self, ppm: Tensor) -> Tensor:
-        """Return standardised CO2 of any shape."""
-        return (ppm - self.co2_centre) / self.co2_spread
+        """Return standardised CO2 of any shape, held within what may be told."""
+        told = torch.clamp(ppm, self.co2_range[0], self.co2_range[1])
+        return (told - self.co2_centre) / self.co2_spread
 
     def expected(
         self, teacher: Tensor, month: Tensor, co2: Tensor, cells: Tensor | None
@@ -177,6 +183,10 @@ def fit_normaliser(
         **fitted,
         co2_centre=torch.tensor(centre),
         co2_spread=torch.tensor(spread),
+        co2_range=torch.tensor(
+            [co2.min(), co2.max()] if model.co2_beyond == "hold" else [0.0, ANY_CO2],
+            dtype=torch.float32,
+        ),
         static=static.float().contiguous(),
         reference=labels.reference_at(centre).float(),
         slope=labels.slope.float(),

@@ -24,6 +24,7 @@ LABEL_CLIMATOLOGIES = ("none", "climatology", "co2")
 FORCING_CHANNELS = ("both", "anomaly", "level")
 CO2_SLOPES = ("month", "annual")
 CO2_LEVELS = ("cells", "total")
+CO2_BEYOND = ("extrapolate", "hold")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,9 @@ class ModelSettings:
             each cell ("cells"), or the same scaled for each teacher, so that the
             domain's total follows the reference simulations alone ("total"): a control
             says where a change of CO2 shows, the transient run by how much.
+        co2_beyond: What the network is told where CO2 lies outside that of training:
+            the number itself ("extrapolate"), or the nearest that it knows ("hold"),
+            so that beyond training only the reference's line changes with CO2.
         reference_simulations: Simulations behind the label climatology; empty = all
             that are learned.
         forcing_channels: Each forcing variable as anomaly from its own climatology
@@ -81,6 +85,7 @@ class ModelSettings:
     label_climatology: str = "climatology"
     co2_slope: str = "annual"
     co2_level: str = "cells"
+    co2_beyond: str = "extrapolate"
     reference_simulations: list[str] = field(default_factory=list)
     forcing_channels: str = "both"
     position: bool = True
@@ -97,6 +102,7 @@ class ModelSettings:
         )
         require_choice("model.co2_slope", self.co2_slope, CO2_SLOPES)
         require_choice("model.co2_level", self.co2_level, CO2_LEVELS)
+        require_choice("model.co2_beyond", self.co2_beyond, CO2_BEYOND)
         require_choice(
             "model.forcing_channels", self.forcing_channels, FORCING_CHANNELS
         )
