@@ -154,11 +154,12 @@ def _printed(output: str, what: str) -> Path:
 
 def _copy_figures(folder: Path, experiment: Experiment) -> list[str]:
     """Copy the figures of the headline simulation; return their names."""
+    FIGURES.mkdir(exist_ok=True)
     kept = []
     for path in sorted(folder.glob("*.png")):
         # With several teachers, the figures of their mean stand for all.
         is_mean = not any(folder.glob("*mean*")) or "mean" in path.name
-        if f"-{experiment.headline}" in path.name and is_mean:
+        if f"-{experiment.headline.lower()}." in path.name and is_mean:
             name = f"{experiment.name}-{path.name}"
             shutil.copyfile(path, FIGURES / name)
             kept.append(name)
