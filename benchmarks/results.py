@@ -104,6 +104,8 @@ def main() -> None:
     wanted = sys.argv[1:] or [each.name for each in EXPERIMENTS]
     if any(each.paths == "demo" for each in EXPERIMENTS if each.name in wanted):
         _command("demo")
+        # The picture of the README.
+        shutil.copyfile("runs/demo/sink.png", FIGURES / "demo_sink.png")
     for each in EXPERIMENTS:
         if each.name in wanted:
             _section(each)
