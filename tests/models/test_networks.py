@@ -213,7 +213,7 @@ def test_settings_survive_a_plain_dictionary(name: str) -> None:
         ("unet", {"means": [0]}, r"model.means is \[0\]"),
         ("unet", {"dropout": 2.0}, "model.dropout is 2.0"),
         ("unet", {"memory": 3}, "reach 23 months back, but model.memory is 3"),
-        ("unet", {"hidden": 3}, "'unet' has no setting hidden. It has: co2_slope"),
+        ("unet", {"hidden": 3}, "'unet' has no setting hidden. It has: co2_beyond"),
         ("transformer", {}, "'transformer' is unknown. Known are: pointwise"),
     ],
 )
