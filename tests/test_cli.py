@@ -1,5 +1,6 @@
 """The command line: what it accepts, what it says, how it ends."""
 
+import os
 import subprocess
 import sys
 import time
@@ -96,11 +97,8 @@ def test_catalog_shows_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_catalog_of_a_user_comes_first(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SINK_CATALOG", "")
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "coast.yaml").write_text(
@@ -109,6 +107,7 @@ def test_catalog_of_a_user_comes_first(
     )
     assert cli.main(["catalog", "list", "--catalog-dir", str(mine)]) == 0
     assert "My own." in capsys.readouterr().out
+    assert "SINK_CATALOG" not in os.environ
 
 
 def test_catalog_of_a_missing_folder(capsys: pytest.CaptureFixture[str]) -> None:

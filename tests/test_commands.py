@@ -86,7 +86,8 @@ def test_prepare_makes_a_store_and_then_finds_it(run: Command, here: Path) -> No
 
 
 def test_prepare_makes_a_store_of_forcing(run: Command) -> None:
-    code, said, _ = run("prepare", "forcing=testbed_weather_ocean", "forcing.years=[2008,2010]")
+    chosen = "forcing=testbed_weather_ocean"
+    code, said, _ = run("prepare", chosen, "forcing.years=[2008,2010]")
     assert code == 0
     forcing = xr.open_zarr(path_of("store", said))
     assert "tos" in forcing

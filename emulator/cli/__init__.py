@@ -5,11 +5,12 @@ that ``--help`` is immediate; a command's modules are imported when it runs.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,9 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked = _parse(sys.argv[1:] if arguments is None else list(arguments))
     except SystemExit as stop:  # argparse leaves like this: --help, --version, misuse
         return int(stop.code or 0)
+    _set_up_logging(asked.debug)
     try:
-        _set_up(asked)
-        _run(asked)
+        with _catalog_of_user(asked.catalog_dir):
+            _run(asked)
         sys.stdout.flush()
     except UserError as error:
         if asked.debug:
@@ -110,7 +112,7 @@ def _add_options(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _split_catalog(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Take ``list``, ``show NAME`` or ``check NAME`` off the overrides."""
+    """Take ``list``, ``show ENVIRONMENT_VARIABLE`` or ``check ENVIRONMENT_VARIABLE`` off the overrides."""
     words = [text for text in asked.overrides if "=" not in text]
     asked.overrides = [text for text in asked.overrides if "=" in text]
     if not words or words[0] not in CATALOG_ACTIONS:
@@ -132,17 +134,30 @@ def _run(asked: argparse.Namespace) -> None:
         commands.run(asked)
 
 
-def _set_up(asked: argparse.Namespace) -> None:
-    """Prepare the process: log level, and the user's catalog for every module."""
+def _set_up_logging(debug: bool) -> None:
     logging.basicConfig(
-        level=logging.DEBUG if asked.debug else logging.WARNING,
+        level=logging.DEBUG if debug else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    if asked.catalog_dir:
-        folders = [str(folder.resolve()) for folder in asked.catalog_dir]
-        known = os.environ.get("SINK_CATALOG")
-        # An environment variable also reaches the processes of a sweep.
-        os.environ["SINK_CATALOG"] = os.pathsep.join(
-            folders + ([known] if known else [])
+
+
+@contextlib.contextmanager
+def _catalog_of_user(folders: Sequence[Path]) -> Iterator[None]:
+    """Put the user's catalog first while a command runs.
+
+    By the environment, since it also reaches the processes of a sweep.
+    """
+    before = os.environ.get(ENVIRONMENT_VARIABLE)
+    if folders:
+        paths = [str(folder.resolve()) for folder in folders]
+        os.environ[ENVIRONMENT_VARIABLE] = os.pathsep.join(
+            [*paths, *filter(None, [before])]
         )
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(ENVIRONMENT_VARIABLE, None)
+        else:
+            os.environ[ENVIRONMENT_VARIABLE] = before
