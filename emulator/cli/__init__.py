@@ -112,7 +112,7 @@ def _add_options(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _split_catalog(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Take ``list``, ``show ENVIRONMENT_VARIABLE`` or ``check ENVIRONMENT_VARIABLE`` off the overrides."""
+    """Take ``list``, ``show NAME`` or ``check NAME`` off the overrides."""
     words = [text for text in asked.overrides if "=" not in text]
     asked.overrides = [text for text in asked.overrides if "=" in text]
     if not words or words[0] not in CATALOG_ACTIONS:
@@ -148,16 +148,16 @@ def _catalog_of_user(folders: Sequence[Path]) -> Iterator[None]:
 
     By the environment, since it also reaches the processes of a sweep.
     """
-    before = os.environ.get(ENVIRONMENT_VARIABLE)
+    from emulator.data.catalog import ENVIRONMENT_VARIABLE as name
+
+    before = os.environ.get(name)
     if folders:
-        paths = [str(folder.resolve()) for folder in folders]
-        os.environ[ENVIRONMENT_VARIABLE] = os.pathsep.join(
-            [*paths, *filter(None, [before])]
-        )
+        paths = [*(str(folder.resolve()) for folder in folders), before or ""]
+        os.environ[name] = os.pathsep.join(filter(None, paths))
     try:
         yield
     finally:
         if before is None:
-            os.environ.pop(ENVIRONMENT_VARIABLE, None)
+            os.environ.pop(name, None)
         else:
-            os.environ[ENVIRONMENT_VARIABLE] = before
+            os.environ[name] = before
