@@ -37,12 +37,19 @@ def draw(sink_map: xr.Dataset) -> Figure:
 def last_year(sink_map: xr.Dataset) -> tuple[int, NDArray[np.float64]]:
     """Return the last calendar year of twelve months, and its mean sink.
 
+    The months are those in which every domain of the map has a flux; without such a
+    year, the last year is taken.
+
     Returns:
         The year, and the uptake in g of carbon per m2 of the whole cell and year,
         months weighted by length; NaN where neither domain has a flux; (lat, lon).
     """
     months = sink_map.indexes["time"]
-    counts = months.year.value_counts()
+    fluxes = [flux for flux in SINKS.values() if f"{flux}_mean" in sink_map]
+    known_months = np.logical_and.reduce(
+        [sink_map[f"{flux}_mean"].notnull().any(("lat", "lon")) for flux in fluxes]
+    )
+    counts = months.year[known_months].value_counts()
     year = int(max(counts.index[counts == 12], default=months[-1].year))
     inside = np.flatnonzero(months.year == year)
     days = months[inside].days_in_month.to_numpy(dtype=float)
@@ -50,7 +57,7 @@ def last_year(sink_map: xr.Dataset) -> tuple[int, NDArray[np.float64]]:
     known = np.zeros(total.shape, bool)
     for domain, fraction in FRACTIONS.items():
         flux = SINKS[domain]
-        if f"{flux}_mean" not in sink_map:
+        if flux not in fluxes:
             continue
         values = sink_map[f"{flux}_mean"].isel(time=inside).to_numpy()
         mean = np.average(values.astype(float), axis=0, weights=days)

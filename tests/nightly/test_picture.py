@@ -33,6 +33,13 @@ def test_last_year_weighs_months_and_adds_land_and_sea_by_hand() -> None:
     np.testing.assert_allclose(sink, np.full(shape, expected), rtol=1e-5)
 
 
+def test_last_year_is_one_that_both_domains_have() -> None:
+    land = prediction("land", first="2000-01", last="2001-12")
+    ocean = prediction("ocean", first="2001-01", last="2003-12")
+    year, _ = picture.last_year(assemble(land, ocean))
+    assert year == 2001
+
+
 def test_cells_of_neither_domain_are_missing() -> None:
     only = np.zeros((6, 12))
     only[2, 3] = 0.5
