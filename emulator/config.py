@@ -6,6 +6,7 @@ command and told to Hydra, each tree only when its command runs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from hydra.core.config_store import ConfigStore
 
@@ -55,6 +56,11 @@ class PrepareCommand:
                 "`prepare` makes one store: say data=NAME, or forcing=NAME for forcing "
                 "without teachers. `sink-emulator prepare --help` lists the names."
             )
+
+    @property
+    def store(self) -> DataSettings | ForcingSettings:
+        """What is to be prepared."""
+        return cast(DataSettings | ForcingSettings, self.data or self.forcing)
 
 
 @dataclass

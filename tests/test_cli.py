@@ -154,6 +154,31 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_file_that_cannot_be_written_is_one_message(
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def write(_: object) -> None:
+        (empty_folder / "file").touch()
+        (empty_folder / "file" / "below").write_text("")
+
+    monkeypatch.setattr("emulator.cli._run", write)
+    assert cli.main(["catalog", "list"]) == 1
+    shown = capsys.readouterr().err
+    assert "file/below' cannot be read or written: Not a directory" in shown
+    assert "Traceback" not in shown
+
+
+def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise OSError("no file in it")
+
+    monkeypatch.setattr("emulator.cli._run", fail)
+    with pytest.raises(OSError, match="no file in it"):
+        cli.main(["catalog", "list"])
+
+
 def test_interrupt_exits_with_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -140,6 +140,7 @@ def test_from_files_to_a_sink_map(run: Command, here: Path) -> None:
         (["compare", "runs=[runs/one]"], "compare needs two runs or more"),
         (["predict"], "predict needs a run"),
         (["predict", "land=runs/none"], "runs/none"),
+        (["prepare", "data=tiny_ocean", "paths.stores=/dev/null"], "/dev/null"),
         (["train", "data=tiny_ocean", "modle=unet"], "'modle' is no setting of"),
         (["train", "data=tiny_ocean", "paths.data=none"], "none/testbed/"),
     ],

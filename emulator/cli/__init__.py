@@ -39,16 +39,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(asked)
         sys.stdout.flush()
     except UserError as error:
-        if asked.debug:
-            traceback.print_exc()
-        sys.stderr.write(f"{PROGRAM} {asked.command}: {error}\n")
-        return 1
+        return _report(asked, str(error))
     except BrokenPipeError:  # the reader has left: `sink-emulator catalog list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:  # not about a file of the user's
+            raise
+        return _report(
+            asked,
+            f"'{error.filename}' cannot be read or written: {error.strerror}. Check "
+            f"the path, its permissions and the space that is left, then run the same "
+            f"command again.",
+        )
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command goes on where it can\n")
         return 130
     return 0
+
+
+def _report(asked: argparse.Namespace, message: str) -> int:
+    """Tell a user's error, with its origin if that was asked for."""
+    if asked.debug:
+        traceback.print_exc()
+    sys.stderr.write(f"{PROGRAM} {asked.command}: {message}\n")
+    return 1
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -47,10 +47,7 @@ def run(asked: argparse.Namespace) -> None:
 
 def prepare(settings: PrepareCommand) -> Path:
     """Make a store, or say that it is there."""
-    wanted = settings.data or settings.forcing
-    if wanted is None:
-        raise ValueError("PrepareCommand lets nothing through without a store.")
-    return _store(wanted, settings.paths)
+    return _store(settings.store, settings.paths)
 
 
 def train(settings: TrainSettings) -> Path:

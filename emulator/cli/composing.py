@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -112,10 +112,7 @@ def _hydra() -> Iterator[Hydra]:
     config.register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        if hydra is None:
-            raise RuntimeError("initialize_config_dir left no Hydra behind.")
-        yield hydra
+        yield cast(Hydra, GlobalHydra.instance().hydra)
 
 
 @dataclass
