@@ -61,7 +61,9 @@ bench: $(CORE)-bench ## Speed and memory: a table, and JSON under build/
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(CORE)-docs ## Pages of the Python interface, from the docstrings, under build/docs
-	$(BIN)/pdoc --docformat google --output-directory build/docs emulator
+	$(BIN)/pdoc --docformat google --output-directory build/docs emulator \
+	  emulator.carbon emulator.data emulator.models emulator.learning \
+	  emulator.evaluation emulator.nightly emulator.config emulator.cli
 
 results: $(CORE) ## Every table and figure of docs/results.md (hours; needs the real models' files)
 	$(BIN)/python -m benchmarks.results
