@@ -31,8 +31,7 @@ class Coverage:
         found: The share that it held, by weight.
         low: Lower end of the exact 95 % binomial interval of ``found``.
         high: Upper end.
-        trials: Number of independent trials that ``found`` is worth, at most the
-            number of values; see ``coverage``.
+        trials: Number of independent trials that ``found`` is worth.
         years: Number of different years.
     """
 
@@ -109,9 +108,7 @@ def coverage(
     """Test whether an interval holds the truth as often as it says.
 
     Cells and months of one year share their weather, so they are no independent
-    trials. The share is worth as many trials as would make a binomial share vary as it
-    varies between years: exactly the years where each gives one value, more where
-    years agree.
+    trials: their number is that of ``effective_trials``.
 
     Args:
         lower: Lower end; shape (step, place).
@@ -127,23 +124,59 @@ def coverage(
 
     Source:
         Korn and Graubard (1998), Survey Methodology 24: exact interval with effective
-        trials, corrected for the few years by quantiles of Student's t. The variance
-        between years is the population's, so that one value a year gives n = years.
+        trials, corrected for the few years by quantiles of Student's t. One value a
+        year gives the plain binomial of the years.
     """
     hits = _inside(lower, upper, truth)
     weight = _weights(weights, hits)
+    found = min(weighted_mean(hits, weights), 1.0)
+    count = np.unique(years[weight.any(axis=1)]).size
+    trials = effective_trials(hits, years, weights)
+    if count > 1:
+        tail = 1 - (1 - CONFIDENCE) / 2
+        values = np.count_nonzero(weight)
+        few = stats.t.ppf(tail, values - 1) / stats.t.ppf(tail, count - 1)
+        trials *= float(few) ** 2
+    low, high = exact_binomial(found * trials, trials)
+    return Coverage(level, found, low, high, trials, count)
+
+
+def effective_trials(hits: Array, years: Years, weights: Array | None = None) -> float:
+    """Return how many independent trials a share of hits is worth.
+
+    As many as would make a binomial share vary as it varies between years: the number
+    of years where each gives one value, or values that are all alike; more where
+    values within a year differ; the number of values where years agree as well as if
+    all values were independent.
+
+    Args:
+        hits: 1 or 0, NaN where there is nothing; shape (step, place).
+        years: Calendar year of each step; shape (step,).
+        weights: Weight of each value, broadcast to (step, place); None for 1.
+
+    Returns:
+        Between the number of years and the number of values; 1 for a single year, from
+        which nothing is known of how years differ.
+
+    Raises:
+        ValueError: If there are no hits to count.
+
+    Source:
+        Kish (1965), Survey Sampling: the design effect of clusters.
+    """
+    weight = _weights(weights, hits)
     rows = weight.any(axis=1)
     known, place = np.unique(years[rows], return_inverse=True)
-    held_weight = np.where(weight > 0, hits * weight, 0.0)
-    mass, held = (
-        np.bincount(place, each[rows].sum(1)).astype(np.float64)
-        for each in (weight, held_weight)
-    )
-    found = min(float(held.sum() / mass.sum()), 1.0)
-    values = int((weight > 0).sum())
-    trials = _effective_trials(mass, held, found, values)
-    low, high = exact_binomial(found * trials, trials)
-    return Coverage(level, found, low, high, trials, known.size)
+    if known.size < 2:
+        return 1.0
+    mass = np.bincount(place, weight[rows].sum(1))
+    held = np.bincount(place, np.where(weight > 0, hits * weight, 0.0)[rows].sum(1))
+    share = held.sum() / mass.sum()
+    variance = float(((held - share * mass) ** 2).sum() / mass.sum() ** 2)
+    values = np.count_nonzero(weight)
+    if variance <= share * (1 - share) / values:
+        return float(values)
+    return max(float(share * (1 - share) / variance), float(known.size))
 
 
 def width(lower: Array, upper: Array, weights: Array | None = None) -> float:
@@ -275,20 +308,6 @@ def weighted_mean(values: Array, weights: Array | None = None) -> float:
     """
     weight = _weights(weights, values)
     return float(np.where(weight > 0, values * weight, 0.0).sum() / weight.sum())
-
-
-def _effective_trials(mass: Array, held: Array, found: float, values: int) -> float:
-    """Return the independent trials that a share over years is worth."""
-    years = mass.size
-    if years < 2:
-        # Nothing is known of how years differ.
-        return 1.0
-    variance = float(((held - found * mass) ** 2).sum() / mass.sum() ** 2)
-    if variance <= found * (1 - found) / values:
-        return float(values)
-    tail = 1 - (1 - CONFIDENCE) / 2
-    few = stats.t.ppf(tail, values - 1) / stats.t.ppf(tail, years - 1)
-    return float(found * (1 - found) / variance * few**2)
 
 
 def _inside(lower: Array, upper: Array, truth: Array) -> Array:

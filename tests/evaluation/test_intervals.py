@@ -91,10 +91,25 @@ def test_one_year_is_one_trial() -> None:
 
 
 def test_agreeing_years_are_all_their_values() -> None:
-    ends = np.ones((3, 40))
-    found = intervals.coverage(-ends, ends, 0 * ends, np.arange(3))
-    assert found.trials == 120
-    assert not found.passes  # 100 % of 120 is too often for a 90 % interval
+    ends, years = np.ones((15, 40)), np.arange(15)
+    assert intervals.effective_trials(ends, years) == 600
+    found = intervals.coverage(-ends, ends, 0 * ends, years)
+    assert not found.passes  # 100 % of hundreds is too often for a 90 % interval
+
+
+def test_effective_trials_lie_between_years_and_values() -> None:
+    hits = np.array([[1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 1, 0]], float)
+    # Shares 3/4, 1, 1/2: mean 3/4, variance of the mean (0 + 1/16 + 1/16) / 9;
+    # 3/16 over it is 13.5, more than the 12 values.
+    assert intervals.effective_trials(hits, np.arange(3)) == 12
+    hits[2] = 0
+    # Shares 3/4, 1, 0: mean 7/12, squares (4 + 25 + 49) / 144, by 9: 0.06019.
+    assert intervals.effective_trials(hits, np.arange(3)) == pytest.approx(
+        35 / 144 / (78 / 144 / 9)
+    )
+    # Two places of weight 0 leave years of two values.
+    only = intervals.effective_trials(hits, np.arange(3), np.array([1.0, 1, 0, 0]))
+    assert only == pytest.approx(3)
 
 
 def test_interval_score_by_hand() -> None:
