@@ -9,7 +9,8 @@ import pytest
 from emulator.data.readers import workbook, zonal
 from emulator.data.readers.workbook import SinkSheet, Table, Workbook
 from emulator.data.readers.zonal import Zonal
-from emulator.evaluation import bootstrap, observed
+from emulator.evaluation import bootstrap, observed, scores
+from emulator.evaluation.hindcast import Hindcast
 from emulator.evaluation.observed import Observation
 
 DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -137,6 +138,39 @@ def test_a_scorecard_is_held_against_what_it_can_be() -> None:
     assert globe.series["network"].detrended_r.value == pytest.approx(1)
     assert north.series["network"].detrended_r.value == pytest.approx(-1)
     assert globe.series["teacher"].detrended_r.value == pytest.approx(1)
+
+
+def test_records_of_scorecards_have_what_is_needed() -> None:
+    # Two cells, one in the north; the network has the teacher's course, doubled.
+    months = np.arange("2000-01", "2012-01", dtype="datetime64[M]")
+    truth = np.repeat(WAVE, 12)[:, None] * np.array([1e-9, 2e-9])
+    (made,) = scores.records(
+        Hindcast(
+            flux="nbp",
+            simulations=("S2",),
+            teachers=("A",),
+            months=months,
+            area=np.full(2, 1e12),
+            truth=truth[None, None],
+            climatology=np.zeros((1, 1, 12, 2)),
+            predictions={
+                "network": 2 * truth[None, None],
+                "climatology": 0 * truth[None, None],
+            },
+            annual={},
+            choices={},
+            weather_seen=np.zeros(1),
+        ),
+        {"latitude_bands": (("north", "south"), np.eye(2))},
+        {"all": np.ones(2, bool)},
+    )
+    globe, north = observed.of_record(made, [observation(), observation("north")])
+    for found in (globe, north):
+        ratio = found.series["network"].sd_ratio / found.series["teacher"].sd_ratio
+        assert ratio == pytest.approx(2)
+    # A third of the teacher's flux is in the north.
+    ratio = globe.series["teacher"].sd_ratio / north.series["teacher"].sd_ratio
+    assert ratio == pytest.approx(3)
 
 
 @pytest.mark.parametrize(
