@@ -66,7 +66,7 @@ class RecurrentSettings(ModelSettings):
         """Whether a month's answer depends on where its window starts."""
         return self.encoder == "gru"
 
-    def build(self, shape: NetworkShape) -> "Recurrent":
+    def build(self, shape: NetworkShape) -> nn.Module:
         """Return the network for data of ``shape``."""
         return Recurrent(self, shape)
 
@@ -93,6 +93,10 @@ class Recurrent(nn.Module):
 
     def forward(self, forcing: Tensor, static: Tensor, teacher: Tensor) -> Tensor:
         """Answer each month after the memory; shapes as in ``models.base``."""
+        return self.answer(self.features(forcing, static, teacher)).permute(1, 0, 3, 2)
+
+    def features(self, forcing: Tensor, static: Tensor, teacher: Tensor) -> Tensor:
+        """Return what is known of each cell, (months, sample, cell, width)."""
         samples, steps, channels, cells = forcing.shape
         months = steps - self.memory
         context = self.context(static, teacher).flatten(0, 1)
@@ -108,9 +112,11 @@ class Recurrent(nn.Module):
             ],
             dim=-1,
         )
-        answer = self.leave(self.dropout(functional.gelu(self.head(joined))))
-        fluxes = answer.view(months, samples, cells, -1).permute(1, 0, 3, 2)
-        return cast("Tensor", fluxes)
+        return functional.gelu(self.head(joined)).view(months, samples, cells, -1)
+
+    def answer(self, features: Tensor) -> Tensor:
+        """Map (..., width) to (..., flux)."""
+        return cast("Tensor", self.leave(self.dropout(features)))
 
 
 class GatedState(nn.Module):
