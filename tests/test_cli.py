@@ -44,7 +44,7 @@ def test_help_of_a_command_shows_examples_and_settings(
 
 def test_help_of_train_names_the_networks(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["train", "--help"])
-    assert "pointwise, recurrent, unet" in capsys.readouterr().out
+    assert "pointwise, recurrent, sinknet, unet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])

@@ -8,12 +8,14 @@ from emulator.carbon.errors import SettingsError
 from emulator.models.base import ModelSettings, NetworkShape
 from emulator.models.pointwise import PointwiseSettings
 from emulator.models.recurrent import RecurrentSettings
+from emulator.models.sinknet import SinknetSettings
 from emulator.models.unet import UnetSettings
 
 MODELS: dict[str, type[ModelSettings]] = {
     "pointwise": PointwiseSettings,
     "recurrent": RecurrentSettings,
     "unet": UnetSettings,
+    "sinknet": SinknetSettings,
 }
 """Every network by the name that ``model=NAME`` chooses."""
 
@@ -23,6 +25,7 @@ __all__ = [
     "NetworkShape",
     "PointwiseSettings",
     "RecurrentSettings",
+    "SinknetSettings",
     "UnetSettings",
     "model_from_dict",
     "model_name",
