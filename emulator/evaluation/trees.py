@@ -6,6 +6,10 @@ season, the cell's mean climate, its static fields, and its label climatology an
 spread. The target is the anomaly of the flux, with or without the trend: trees cannot
 extrapolate in CO2, so which is better is chosen on validation months, together with
 the number of leaves.
+
+With a ``probability`` the same trees are fitted to that quantile of the anomaly, not to
+its mean. Two quantiles are an interval of cells and months; those of a region's total
+do not follow from them.
 """
 
 from collections.abc import Iterator
@@ -56,7 +60,14 @@ class Choice:
     trees: int
 
 
-def tune(task: Task, teacher: int, trend: Array, work: Work) -> Choice:
+def tune(
+    task: Task,
+    teacher: int,
+    trend: Array,
+    work: Work,
+    *,
+    probability: float | None = None,
+) -> Choice:
     """Choose the target, the number of leaves and of trees on validation months.
 
     Args:
@@ -65,6 +76,7 @@ def tune(task: Task, teacher: int, trend: Array, work: Work) -> Choice:
         trend: The line of the trend baseline minus climatology, kg m-2 s-1, of all
             months; shape (simulation, time, cell).
         work: How much is done.
+        probability: Of the quantile to be predicted; None for the mean.
     """
     features = Features(task, teacher)
     fitted = _sample(task, teacher, task.train, work.rows // TRIAL_SHARE, work.seed)
@@ -81,21 +93,37 @@ def tune(task: Task, teacher: int, trend: Array, work: Work) -> Choice:
             data = lightgbm.Dataset(inputs, y, weight=w)
             y, w = _target(task, teacher, checked, trend if detrend else None)
             model = lightgbm.train(
-                _parameters(leaves, work),
+                _parameters(leaves, work, probability),
                 data,
                 work.trees,
                 valid_sets=[lightgbm.Dataset(truths, y, weight=w, reference=data)],
                 callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
             )
-            error = model.best_score["valid_0"]["l2"]
+            (error,) = model.best_score["valid_0"].values()
             trials[error] = Choice(detrend, leaves, model.best_iteration)
     return trials[min(trials)]
 
 
 def predict(
-    task: Task, teacher: int, trend: Array, choice: Choice, wanted: Mask, work: Work
+    task: Task,
+    teacher: int,
+    trend: Array,
+    choice: Choice,
+    wanted: Mask,
+    work: Work,
+    *,
+    probability: float | None = None,
 ) -> Array:
     """Fit the chosen trees on training months and predict anomalies.
+
+    Args:
+        task: Labels, forcing and months.
+        teacher: Position of the teacher.
+        trend: As in ``tune``.
+        choice: What ``tune`` chose for the same probability.
+        wanted: Months to predict; shape (time,).
+        work: How much is done.
+        probability: Of the quantile to predict; None for the mean.
 
     Returns:
         Anomaly from the climatology, kg m-2 s-1; shape (simulation, wanted, cell);
@@ -110,7 +138,7 @@ def predict(
         return result
     y, w = _target(task, teacher, samples, trend if choice.detrend else None)
     model = lightgbm.train(
-        _parameters(choice.leaves, work),
+        _parameters(choice.leaves, work, probability),
         lightgbm.Dataset(features.at(samples), y, weight=w),
         choice.trees,
     )
@@ -125,6 +153,46 @@ def predict(
         if choice.detrend:
             result[simulation, place] += trend[simulation, rows]
     return result
+
+
+def predict_interval(
+    task: Task,
+    teacher: int,
+    trend: Array,
+    choices: tuple[Choice, Choice],
+    wanted: Mask,
+    work: Work,
+    *,
+    level: float = 0.9,
+) -> tuple[Array, Array]:
+    """Predict the interval of anomalies between two quantiles.
+
+    Args:
+        task: Labels, forcing and months.
+        teacher: Position of the teacher.
+        trend: As in ``tune``.
+        choices: What ``tune`` chose for each of ``tails(level)``.
+        wanted: Months to predict; shape (time,).
+        work: How much is done.
+        level: The share of truths that the interval should hold.
+
+    Returns:
+        Lower and upper end, as ``predict`` returns anomalies.
+
+    Source:
+        Quantiles fitted apart may cross; sorting them never makes them worse:
+        Chernozhukov, Fernandez-Val and Galichon (2010), Econometrica 78.
+    """
+    ends = [
+        predict(task, teacher, trend, choice, wanted, work, probability=tail)
+        for choice, tail in zip(choices, tails(level), strict=True)
+    ]
+    return np.minimum(*ends), np.maximum(*ends)
+
+
+def tails(level: float) -> tuple[float, float]:
+    """Return the probabilities of the ends of a central interval."""
+    return (1 - level) / 2, (1 + level) / 2
 
 
 class Features:
@@ -242,10 +310,14 @@ def _scale(task: Task, teacher: int) -> float:
     return spread if spread > 0 else 1.0
 
 
-def _parameters(leaves: int, work: Work) -> dict[str, Any]:
+def _parameters(
+    leaves: int, work: Work, probability: float | None = None
+) -> dict[str, Any]:
+    kind: dict[str, Any] = {"objective": "regression", "metric": "l2"}
+    if probability is not None:
+        kind = {"objective": "quantile", "metric": "quantile", "alpha": probability}
     return {
-        "objective": "regression",
-        "metric": "l2",
+        **kind,
         "num_leaves": leaves,
         "learning_rate": LEARNING_RATE,
         # Half of the features per tree: lags of one forcing stand in for each other.
