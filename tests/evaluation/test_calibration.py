@@ -387,3 +387,58 @@ def test_impossible_levels_and_dead_regions_are_refused() -> None:
         calibrate(GLOBE_YEAR, errors_of(np.ones((9, 1))), level=90)
     with pytest.raises(ValueError, match="1 of 1 totals of each year and globe do not"):
         calibrate(GLOBE_YEAR, errors_of(np.ones((9, 1))), reference=0.0)
+
+
+# All together
+
+
+def _forecasts(first: int, origins: int, seed: int) -> list[dict]:
+    """Return errors of origins three years apart, each with three years to come.
+
+    Members err together, by cell, by region and all over the globe, and apart by
+    half of that; errors last over the year and grow with the lead.
+    """
+    generator = np.random.default_rng(seed)
+    cells, found = 20, []
+    for origin in range(origins):
+        start = first + 3 * origin
+        months = month_range(f"{start}-01", f"{start + 2}-12")
+
+        def noise(members: int) -> np.ndarray:
+            shape = (members, 36, cells)
+            lasting = np.repeat(generator.normal(size=(members, 3, cells)), 12, axis=1)
+            common = np.repeat(generator.normal(size=(members, 3, 1)), 12, axis=1)
+            return 1e-9 * (generator.normal(size=shape) + lasting + common)
+
+        growth = np.repeat([1.0, 1.2, 1.4], 12)[:, None]
+        truth = generator.normal(size=(36, cells)) * 1e-8
+        members = truth + growth * (noise(1) + 0.5 * noise(3))
+        found.append(
+            calibration.forecast_errors(
+                members,
+                truth,
+                months,
+                np.datetime64(f"{start - 1}-12"),
+                np.full(cells, 1e12),
+                np.eye(4)[np.arange(cells) % 4].T,
+            )
+        )
+    return found
+
+
+@pytest.mark.parametrize("key", calibration.KEYS)
+def test_intervals_hold_forecasts_of_later_origins(key: calibration.Key) -> None:
+    before = calibration.gather(_forecasts(1960, 7, seed=11))
+    after = calibration.gather(_forecasts(2000, 40, seed=12))[key]
+    varies = {key: np.full(each.residual.shape[1], 2e-9 if key[0] == "cell" else 0.1)
+              for key, each in before.items()}  # fmt: skip
+    found = calibration.calibrate(
+        before, varies, area=np.ones(20), regions=["a", "b", "c", "d"]
+    )
+    half = found.half_width(key, after.spread, after.lead, varies[key])
+    held = intervals.coverage(-half, half, after.residual, after.year)
+    assert found.factors[key].years == 21
+    assert held.years == 120
+    # The quantile of 21 years is itself uncertain: a beta distribution with sd 0.06.
+    assert held.found == pytest.approx(0.9, abs=0.09)
+    assert held.found > 0.85
