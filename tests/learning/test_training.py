@@ -26,6 +26,7 @@ from emulator.models import (
     ModelSettings,
     PointwiseSettings,
     RecurrentSettings,
+    SinknetSettings,
     UnetSettings,
 )
 from tests.learning.runs import small_gru, tiny_data, tiny_settings
@@ -56,6 +57,7 @@ def r2_of_test_years(run: Path, store: Path, flux: str = "nbp") -> float:
             {"annual_weight": 0.1, "regional_weight": 0.1},
         ),
         (UnetSettings(memory=3, widths=[16], lags=[0, 1], means=[]), {}),
+        (SinknetSettings(memory=3, width=16, map_widths=[8], map_kernel=3), {}),
     ],
 )
 def test_networks_with_memory_learn_the_law(
