@@ -120,6 +120,7 @@ def tiny_world(
             },
             "weather": (("simulation", "time"), sequence.astype("i4")),
             "co2": _field("co2", co2, ("simulation", "time")),
+            "co2_normal": _field("co2_normal", _normal(co2), ("simulation", "time")),
             **_static(domain),
         },
         coords={
@@ -154,14 +155,15 @@ def tiny_forcing(
     """
     months = month_range(f"{first}-01", f"{last + 1}-12")
     fields, _ = _weather(domain, months, seed)
-    rising = "S2" if domain == "land" else "A"
+    co2 = _co2("S2" if domain == "land" else "A", months, first, domain)
     return xr.Dataset(
         {
             **{
                 field: _field(field, values, ("time", "lat", "lon"))
                 for field, values in fields.items()
             },
-            "co2": _field("co2", _co2(rising, months, first, domain), ("time",)),
+            "co2": _field("co2", co2, ("time",)),
+            "co2_normal": _field("co2_normal", _normal(co2), ("time",)),
             **_static(domain),
         },
         coords={"time": months.astype("M8[ns]"), **_coordinates()},
@@ -246,6 +248,14 @@ def _co2(
     if simulation in ("S0", "B"):
         return np.full(months.size, base)
     return np.maximum(base, base + 2.0 * (years_of(months) - first))
+
+
+def _normal(co2: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean CO2 of 30 years, ppm, as if the first value held before."""
+    before = np.repeat(co2[..., :1], 359, axis=-1)
+    whole = np.concatenate([before, co2], axis=-1)
+    windows = np.lib.stride_tricks.sliding_window_view(whole, 360, axis=-1)
+    return np.asarray(windows.mean(axis=-1))
 
 
 def _surface(domain: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

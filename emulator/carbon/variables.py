@@ -135,6 +135,9 @@ _ALL = (
     Variable("co2", "Mole fraction of CO2 in air",
              "mole_fraction_of_carbon_dioxide_in_air",
              "1e-6", "forcing", "both", 150.0, 3000.0),
+    Variable("co2_normal", "Mole fraction of CO2 in air, mean of 30 years to the month",
+             "mole_fraction_of_carbon_dioxide_in_air",
+             "1e-6", "forcing", "both", 150.0, 3000.0),
     # A quarter of the sphere: no map has larger cells.
     Variable("area", "Area of the grid cell",
              "cell_area", "m2", "static", "both", 0.0, 1.3e14),

@@ -20,6 +20,9 @@ from emulator.data.regrid import conservative
 FRACTION = {"land": "land_fraction", "ocean": "sea_fraction"}
 """The static field that says which share of a cell belongs to each domain."""
 
+NORMAL = 360
+"""Months of a climatological normal (WMO-No. 1203, 2017: 30 years)."""
+
 MONTHS_AT_ONCE = 120
 """Months regridded at a time: at 0.5 degree they take 250 MB in float64."""
 
@@ -91,13 +94,19 @@ def read_forcing(
 def read_co2(
     entry: Entry, months: NDArray[np.datetime64], data_root: Path
 ) -> NDArray[np.float32]:
-    """Return the CO2 of a table in each month, ppm, NaN outside it; shape (time,)."""
+    """Return the CO2 of a table and its normal, the mean of the 30 years before.
+
+    Returns:
+        CO2 and the mean over the ``NORMAL`` months that end with each month, ppm, NaN
+        where the table does not reach; shape (2, time).
+    """
     series = readers.read(entry, "co2", None, data_root)
     known = as_months(series.time.values)
     place = (months - known[0]).astype(np.int64)
     inside = (place >= 0) & (place < known.size)
-    co2 = np.full(months.shape, np.nan, np.float32)
-    co2[inside] = series.to_numpy()[place[inside]]
+    normal = series.rolling(time=NORMAL).mean()
+    co2 = np.full((2, *months.shape), np.nan, np.float32)
+    co2[:, inside] = np.stack([series, normal])[:, place[inside]]
     return co2
 
 

@@ -28,7 +28,7 @@ from emulator.data.inputs import (
     read_static,
     surface,
 )
-from emulator.data.seen import require_seen, seen, with_climatology
+from emulator.data.seen import CO2, require_seen, seen, with_climatology
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.data.sources import (
     Dirs,
@@ -172,7 +172,7 @@ def prepare_forcing(
     )
     base = surface(settings.domain, sources.static, [], forcing.grid, data_root)
     co2 = read_co2(sources.co2[settings.co2], forcing.months, data_root)
-    known = np.isfinite(co2)
+    known = np.isfinite(co2[0])
     if not known.any():
         raise StoreError(
             f"'{settings.co2}' has no CO2 for any month of the forcing, "
@@ -184,7 +184,10 @@ def prepare_forcing(
     store = xr.Dataset(
         {
             **forcing.fields,
-            "co2": (("time",), co2, attributes("co2", {})),
+            **{
+                name: (("time",), values, attributes(name, {}))
+                for name, values in zip(CO2, co2, strict=True)
+            },
             **static,
             **base,
         },

@@ -15,6 +15,9 @@ from emulator.data.inputs import Forcing, attributes, read_co2
 from emulator.data.sequence import UNKNOWN, climatology_years, weather_sequence
 from emulator.data.sources import Sources
 
+CO2 = ("co2", "co2_normal")
+"""What of CO2 a store holds, in the order of ``read_co2``."""
+
 
 def with_climatology(
     forcing: Forcing, teachers: Iterable[Entry], simulations: Sequence[str]
@@ -98,7 +101,7 @@ def seen(
         sequence = weather_sequence(one, months, forcing.months)
         series = tables.get(one.co2.table or "")
         if series is None:
-            series = np.full(months.shape, one.co2.constant, np.float32)
+            series = np.full((2, *months.shape), one.co2.constant, np.float32)
         for other in others:
             same = weather_sequence(other.simulations[name], months, forcing.months)
             if other.simulations[name].co2 != one.co2 or (same != sequence).any():
@@ -117,7 +120,10 @@ def seen(
     dims = ("simulation", "time")
     return {
         "weather": (dims, np.stack(weather).astype(np.int32), about),
-        "co2": (dims, np.stack(co2), attributes("co2", {})),
+        **{
+            name: (dims, np.stack(values), attributes(name, {}))
+            for name, values in zip(CO2, zip(*co2, strict=True), strict=True)
+        },
     }
 
 

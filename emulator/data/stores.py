@@ -26,10 +26,10 @@ from zarr.core.sync import sync
 
 from emulator.carbon.errors import StoreError
 
-TRAINING_SCHEMA = "training-store/1"
+TRAINING_SCHEMA = "training-store/2"
 """Labels, forcing, what each simulation saw, and static fields."""
 
-FORCING_SCHEMA = "forcing-store/1"
+FORCING_SCHEMA = "forcing-store/2"
 """Forcing, CO2 and static fields of calendar months."""
 
 YEARS_IN_SHARD = 10

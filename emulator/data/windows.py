@@ -19,6 +19,7 @@ from torch import Tensor
 from emulator.carbon.errors import StoreError
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import as_months
+from emulator.data.slow import slow_means, with_years_before
 from emulator.data.stores import TRAINING_SCHEMA, open_store
 
 MONTHS_AT_ONCE = 240
@@ -46,9 +47,13 @@ class Cube:
         forcing: Weather, canonical units, float32; (weather_time, forcing, cell).
         weather: Index into ``forcing`` of the weather that each month saw, int64,
             -1 where unknown; (simulation, time).
-        co2: CO2 that each month saw, ppm, float32, NaN where unknown;
-            (simulation, time).
+        co2_as: How CO2 is told, "level" or "rise".
+        co2: What each month saw of it, float32, NaN where unknown: ppm, or 1
+            (``told_co2``); (simulation, time).
         static: Fields that do not change, float32; (static, cell).
+        slow_years: Numbers of years that ``slow`` is averaged over.
+        slow: Mean forcing of the years before each calendar year, float32, NaN where
+            unknown (``slow_means``); (simulation, year, span * forcing, cell).
     """
 
     domain: str
@@ -64,8 +69,11 @@ class Cube:
     labels: Tensor
     forcing: Tensor
     weather: Tensor
+    co2_as: str
     co2: Tensor
     static: Tensor
+    slow_years: tuple[int, ...]
+    slow: Tensor
 
     def to(self, device: torch.device | str) -> "Cube":
         """Return the cube with its tensors on ``device``."""
@@ -110,19 +118,37 @@ def usable_months(cube: Cube, simulation: str | int, memory: int) -> NDArray[np.
 
     Returns:
         True where weather and CO2 of the month and of all ``memory`` months before
-        it are known, whether or not there is a label; shape (time,).
+        it are known, and the years that ``slow`` of each is averaged over, whether or
+        not there is a label; shape (time,).
     """
     place = (
         cube.simulations.index(simulation)
         if isinstance(simulation, str)
         else simulation
     )
-    known = (cube.weather[place] >= 0) & cube.co2[place].isfinite()
-    missing = np.cumsum(np.concatenate([[0], ~known.cpu().numpy()]))
+    seen = (cube.weather[place] >= 0) & cube.co2[place].isfinite()
+    years = max(cube.slow_years, default=0)
+    known = with_years_before(seen.cpu().numpy(), cube.months, years)
+    missing = np.cumsum(np.concatenate([[0], ~known]))
     usable = np.zeros(cube.months.shape, bool)
     if memory < usable.size:
         usable[memory:] = missing[memory + 1 :] == missing[: -memory - 1]
     return usable
+
+
+def told_co2(co2: Any, normal: Any, co2_as: str) -> Any:
+    """Return CO2 as a network is told of it.
+
+    Args:
+        co2: ppm; an array of any shape.
+        normal: Its mean over the 30 years up to the month, ppm; same shape.
+        co2_as: "level" or "rise".
+
+    Returns:
+        The level, ppm, or the rise ln(co2 / normal), 1; the logarithm because the
+        effect of CO2 on photosynthesis and on the ocean's uptake saturates.
+    """
+    return co2 if co2_as == "level" else np.log(co2 / normal)
 
 
 def load_cube(
@@ -133,6 +159,8 @@ def load_cube(
     static: Sequence[str],
     simulations: Sequence[str] | None = None,
     teachers: Sequence[str] | None = None,
+    co2_as: str = "level",
+    slow_years: Sequence[int] = (),
 ) -> Cube:
     """Read what a run needs of a training store.
 
@@ -146,6 +174,8 @@ def load_cube(
         static: Names of the static fields, in channel order.
         simulations: Which simulations; all when None.
         teachers: Which teachers; all when None.
+        co2_as: How CO2 is told: "level" or "rise", see ``told_co2``.
+        slow_years: Numbers of years to average forcing over, see ``slow_means``.
 
     Returns:
         The cube, on the CPU.
@@ -153,7 +183,8 @@ def load_cube(
     Raises:
         StoreError: If the store lacks a name, holds no label at all for the chosen
             ones, or lacks forcing or static values where there are labels: a NaN
-            input would make every weight of a network NaN.
+            input would make every weight of a network NaN; or if CO2 shall be told as
+            rise and its table begins too late.
     """
     store = open_store(path, TRAINING_SCHEMA)
     simulation_places = _places(store, "simulation", simulations, path)
@@ -192,22 +223,28 @@ def load_cube(
         fields[channel] = _flat(store[name])[cells]
         _require_finite(fields[channel], name, "static", path)
     rows = list(simulation_places.values())
+    forcing_seen = torch.from_numpy(weather)
+    sequence = torch.from_numpy(store["weather"].to_numpy()[rows].astype(np.int64))
+    months = as_months(store["time"].to_numpy())
     return Cube(
         domain=store.attrs["domain"],
         grid=Grid(lat=store["lat"].to_numpy(), lon=store["lon"].to_numpy()),
         cells=torch.from_numpy(cells.astype(np.int64)),
         area=torch.from_numpy((_flat(store["area"]) * fraction)[cells]),
-        months=as_months(store["time"].to_numpy()),
+        months=months,
         simulations=tuple(simulation_places),
         teachers=tuple(teacher_places),
         fluxes=tuple(fluxes),
         forcing_names=tuple(forcing),
         static_names=tuple(static),
         labels=torch.from_numpy(labels),
-        forcing=torch.from_numpy(weather),
-        weather=torch.from_numpy(store["weather"].to_numpy()[rows].astype(np.int64)),
-        co2=torch.from_numpy(store["co2"].to_numpy()[rows].astype(np.float32)),
+        forcing=forcing_seen,
+        weather=sequence,
+        co2_as=co2_as,
+        co2=torch.from_numpy(_co2(store, path, co2_as)[rows]),
         static=torch.from_numpy(fields),
+        slow_years=tuple(slow_years),
+        slow=slow_means(forcing_seen, sequence, months, slow_years),
     )
 
 
@@ -236,6 +273,18 @@ def _require_variables(
             f"{path} has no {missing} with dimensions {dims}, it has {there}. Ask for "
             f"one of these, or prepare a store with it."
         )
+
+
+def _co2(store: xr.Dataset, path: Path | str, co2_as: str) -> NDArray[np.float32]:
+    """Return what each simulation saw of CO2; (simulation, time)."""
+    told = told_co2(store["co2"].to_numpy(), store["co2_normal"].to_numpy(), co2_as)
+    if not np.isfinite(told).any():
+        raise StoreError(
+            f"{path} knows no CO2 of the 30 years before any month, which a run with "
+            f"model.co2_as={co2_as} needs. Name a CO2 table in the catalog that begins "
+            f"earlier, or choose model.co2_as=level."
+        )
+    return np.asarray(told, np.float32)
 
 
 def _require_finite(

@@ -128,6 +128,7 @@ class _Normal:
     """
 
     def __init__(self, task: Task, cells: slice, lags: int) -> None:
+        self.leading = 1 + task.slow.shape[2]
         self.forcings = task.forcing.shape[1]
         self.groups: list[tuple[list[int], Tensor, Tensor, int]] = []
         seen = np.isfinite(task.labels) & ~task.held_out
@@ -144,7 +145,7 @@ class _Normal:
     def _accumulate(
         self, task: Task, cells: slice, lags: int, members: list[int], labelled: Mask
     ) -> tuple[Tensor, Tensor, int]:
-        size = 1 + self.forcings * (lags + 1)
+        size = self.leading + self.forcings * (lags + 1)
         width = cells.stop - cells.start
         gram = torch.zeros(width, size, size)
         product = torch.zeros(width, size, len(members))
@@ -164,7 +165,7 @@ class _Normal:
 
     def solve(self, choice: Choice) -> Tensor:
         """Return coefficients, kg m-2 s-1; shape (cell, predictor, teacher)."""
-        size = 1 + self.forcings * (choice.lags + 1)
+        size = self.leading + self.forcings * (choice.lags + 1)
         penalty = torch.full((size,), choice.strength)
         penalty[0] *= choice.co2
         result: Tensor | None = None
@@ -183,20 +184,24 @@ class _Normal:
 def _predictors(
     task: Task, simulation: int, rows: npt.NDArray[np.int64], cells: slice, lags: int
 ) -> Tensor:
-    """Return CO2 and lagged forcing; shape (cell, row, 1 + (lags + 1) x forcing)."""
+    """Return CO2, slow means and lagged forcing; shape (cell, row, predictor)."""
     anomalies = task.weather_anomalies(simulation, cells)
     lagged = anomalies[rows[:, None] - np.arange(lags + 1)]
     by_cell = lagged.reshape(rows.size, -1, lagged.shape[-1]).transpose(2, 0, 1)
     co2 = task.co2_anomalies[simulation][rows].astype(np.float32)
-    whole = np.empty((by_cell.shape[0], rows.size, 1 + by_cell.shape[2]), np.float32)
+    slow = task.slow_anomalies[simulation][task.year[rows]][..., cells]
+    leading = 1 + slow.shape[1]
+    shape = (by_cell.shape[0], rows.size, leading + by_cell.shape[2])
+    whole = np.empty(shape, np.float32)
     whole[..., 0] = co2
-    whole[..., 1:] = by_cell
+    whole[..., 1:leading] = slow.transpose(2, 0, 1)
+    whole[..., leading:] = by_cell
     return torch.from_numpy(whole)
 
 
 def _blocks(task: Task, lags: int) -> Iterator[slice]:
     """Yield slices of cells whose predictors fit into ``BLOCK_BYTES``."""
-    size = 1 + task.forcing.shape[1] * (lags + 1)
+    size = 1 + task.slow.shape[2] + task.forcing.shape[1] * (lags + 1)
     most = max(int(task.usable.sum(axis=1).max()), size)
     step = max(1, BLOCK_BYTES // (4 * most * size))
     cells = task.area.size

@@ -277,6 +277,8 @@ def _key(context: _Context, flux: str) -> dict[str, Any]:
         "simulations": context.cube.simulations,
         "teachers": context.cube.teachers,
         "forcing": context.cube.forcing_names,
+        "co2_as": context.cube.co2_as,
+        "slow_years": context.cube.slow_years,
         "static": context.cube.static_names,
         "cells": len(context.cube.cells),
     }

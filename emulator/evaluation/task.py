@@ -17,6 +17,7 @@ import torch
 
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import YearSplit, month_of
+from emulator.data.slow import year_places
 from emulator.data.windows import Cube
 from emulator.evaluation.metrics import monthly_climatology
 
@@ -42,7 +43,10 @@ class Task:
         weather: Position in ``forcing`` that each simulation saw, -1 unknown; shape
             (simulation, time).
         forcing: Any unit; shape (weather_time, forcing, cell).
-        co2: ppm; shape (simulation, time).
+        co2: As the network is told of it; shape (simulation, time).
+        slow: Mean forcing of the years before each calendar year, NaN where unknown;
+            shape (simulation, year, span x forcing, cell).
+        year: Calendar year, counted from the first; shape (time,).
         static: Any unit; shape (static, cell).
         lat: Degrees north; shape (cell,).
         area: Area of the domain, m2; shape (cell,).
@@ -59,6 +63,8 @@ class Task:
     weather: npt.NDArray[np.int64]
     forcing: Array
     co2: Array
+    slow: Array
+    year: npt.NDArray[np.int64]
     static: Array
     lat: Array
     area: Array
@@ -70,8 +76,11 @@ class Task:
 
     @cached_property
     def usable(self) -> Mask:
-        """Months whose whole memory has weather; shape (simulation, time)."""
+        """Months whose whole memory is known; shape (simulation, time)."""
         known = self.weather >= 0
+        # A slow mean is known in all cells or in none.
+        slow: Mask = np.asarray(np.isfinite(self.slow[..., 0]).all(axis=2))
+        known &= slow[:, self.year]
         since = np.cumsum(np.pad(known, ((0, 0), (self.memory + 1, 0))), axis=1)
         width = self.memory + 1
         whole: Mask = since[:, width:] - since[:, :-width] == width
@@ -200,6 +209,18 @@ class Task:
         spread = departure[:, self.train].std()
         return np.asarray(departure / spread if spread > 0 else 0.0 * departure)
 
+    @cached_property
+    def slow_anomalies(self) -> Array:
+        """Slow means minus the simulation's training mean, over the spread.
+
+        Shape of ``slow``, float32; 0 where unknown, which no row of ``rows`` reaches.
+        """
+        train = np.unique(self.year[self.train])
+        departure = self.slow - np.nanmean(self.slow[:, train], axis=1, keepdims=True)
+        spread = np.sqrt(np.nanmean(departure[:, train] ** 2, axis=(0, 1, 3)))
+        scaled = departure / np.where(spread > 0, spread, 1.0)[:, None]
+        return np.asarray(np.nan_to_num(scaled), np.float32)
+
     def error(self, prediction: Array, chosen: Mask) -> Array:
         """Return the area-weighted squared error over chosen months, per teacher.
 
@@ -256,6 +277,8 @@ def from_cube(
         weather=cube.weather.cpu().numpy(),
         forcing=cube.forcing.cpu().numpy(),
         co2=cube.co2.cpu().numpy().astype(np.float64),
+        slow=cube.slow.cpu().numpy(),
+        year=year_places(cube.months),
         static=cube.static.cpu().numpy(),
         lat=latitudes(cube.grid, cells),
         area=cube.area.cpu().numpy(),

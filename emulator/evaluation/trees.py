@@ -236,7 +236,8 @@ class Features:
         task = self._task
         forcings: int = task.forcing.shape[1]
         weather = len(self._lags) + len(self._windows) + 2
-        return forcings * weather + 5 + int(task.static.shape[0]) + 2
+        still = int(task.static.shape[0]) + int(task.slow.shape[2])
+        return forcings * weather + 5 + still + 2
 
     @property
     def _lags(self) -> range:
@@ -269,6 +270,10 @@ class Features:
         yield from (np.cos(angle), np.sin(angle), task.lat[cells])
         yield task.co2_anomalies[simulation][months]
         yield task.co2[simulation][months]
+        slow = task.slow_anomalies[simulation]
+        yield from (
+            slow[task.year[months], each, cells] for each in range(len(slow[0]))
+        )
         yield from (field[cells] for field in task.static)
         yield self._label_climatology[simulation][season, cells]
         yield self._label_spread[self._donor[cells]]

@@ -82,7 +82,7 @@ class Answering:
         expected = self.normaliser.expected(
             draw.teacher,
             self.inputs.month[steps],
-            self.inputs.ppm[draw.simulation[:, None], steps],
+            self.inputs.co2[draw.simulation[:, None], steps],
             cells,
         )
         scale = take(self.normaliser.scale, (draw.teacher,), cells)[:, None]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import month_of
+from emulator.data.slow import year_places
 from emulator.data.windows import Cube
 from emulator.learning.insolation import SOLAR_CONSTANT, potential_radiation
 from emulator.learning.normalise import Normaliser, take, weather_months
@@ -54,8 +55,11 @@ class Inputs:
         sequence: Index into ``weather`` of each month, -1 = unknown;
             (simulation, time).
         month: Calendar month, 0 to 11; (time,).
-        ppm: CO2, ppm; (simulation, time).
-        co2: The same, standardised.
+        co2: CO2 as it is told; (simulation, time).
+        air: The same, standardised, and held in range.
+        slow: Means over the years before each calendar year, 0 where unknown;
+            (simulation, year, cell, channel).
+        year: Calendar year, counted from the first; (time,).
         static: (teacher, static, cell).
     """
 
@@ -63,14 +67,16 @@ class Inputs:
     calendar: Tensor
     sequence: Tensor
     month: Tensor
-    ppm: Tensor
     co2: Tensor
+    air: Tensor
+    slow: Tensor
+    year: Tensor
     static: Tensor
 
     @property
     def channels(self) -> int:
-        """Channels of a gathered ``forcing``: weather, calendar and CO2."""
-        return self.weather.shape[2] + CALENDAR_CHANNELS + 1
+        """Channels of a gathered ``forcing``: weather, calendar, slow means, CO2."""
+        return self.weather.shape[2] + CALENDAR_CHANNELS + self.slow.shape[3] + 1
 
     def to(self, device: torch.device | str) -> "Inputs":
         """Return the same on ``device``."""
@@ -137,7 +143,8 @@ def inputs_of_cube(cube: Cube, normaliser: Normaliser) -> Inputs:
         # Weather that nobody saw is never gathered: any calendar month does.
         weather_month=np.maximum(weather_months(cube), 0),
         sequence=cube.weather,
-        ppm=cube.co2,
+        co2=cube.co2,
+        slow=cube.slow,
     )
 
 
@@ -149,7 +156,8 @@ def make_inputs(
     forcing: Tensor,
     weather_month: NDArray[np.int64],
     sequence: Tensor,
-    ppm: Tensor,
+    co2: Tensor,
+    slow: Tensor,
 ) -> Inputs:
     """Return the features of weather, calendar and CO2.
 
@@ -160,17 +168,20 @@ def make_inputs(
         forcing: Canonical units; (weather_time, forcing, cell).
         weather_month: Calendar month of the weather, 0 to 11; (weather_time,).
         sequence: Index into ``forcing`` of each month; (simulation, time).
-        ppm: CO2, ppm; (simulation, time).
+        co2: CO2 as it is told; (simulation, time).
+        slow: Canonical units; (simulation, year, span * forcing, cell).
     """
     # Months of unknown CO2 are never answered; a NaN would spread in masked sums.
-    ppm = ppm.float().nan_to_num(float(normaliser.co2_centre))
+    co2 = co2.float().nan_to_num(float(normaliser.co2_centre))
     return Inputs(
         weather=normaliser.weather(forcing.float(), torch.from_numpy(weather_month)),
         calendar=_calendar(lat),
         sequence=sequence,
         month=torch.from_numpy(month_of(months) - 1),
-        ppm=ppm,
-        co2=normaliser.co2(ppm),
+        co2=co2,
+        air=normaliser.air(co2),
+        slow=normaliser.slow(slow.float()),
+        year=torch.from_numpy(year_places(months)),
         static=normaliser.static,
     )
 
@@ -190,19 +201,22 @@ def gather_inputs(
     no earlier answer depends on them.
     """
     steps = _steps(inputs, draw, -memory, months)
-    weather = inputs.sequence[draw.simulation[:, None], steps].clamp_min(0)
+    run, year = draw.simulation[:, None], inputs.year[steps]
+    weather = inputs.sequence[run, steps].clamp_min(0)
     month = inputs.month[steps]
-    co2 = inputs.co2[draw.simulation[:, None], steps]
+    air = inputs.air[run, steps]
     if draw.cells is None:
         series, calendar = inputs.weather[weather], inputs.calendar[month]
+        slow = inputs.slow[run, year]
         static = inputs.static[draw.teacher]
     else:
         cells = draw.cells[:, None]
         series = inputs.weather[weather[..., None], cells]
         calendar = inputs.calendar[month[..., None], cells]
+        slow = inputs.slow[run[..., None], year[..., None], cells]
         static = take(inputs.static, (draw.teacher,), draw.cells)
-    level = co2[:, :, None, None].expand(*series.shape[:3], 1)
-    forcing = torch.cat([series, calendar, level], dim=-1)
+    level = air[:, :, None, None].expand(*series.shape[:3], 1)
+    forcing = torch.cat([series, calendar, slow, level], dim=-1)
     return forcing.transpose(2, 3), static
 
 
@@ -215,7 +229,7 @@ def gather_batch(data: TrainingData, draw: Draw, memory: int, months: int) -> Ba
     expected = data.normaliser.expected(
         draw.teacher,
         data.inputs.month[places],
-        data.inputs.ppm[run, places],
+        data.inputs.co2[run, places],
         draw.cells,
     )
     scale = take(data.normaliser.scale, (draw.teacher,), draw.cells)[:, None]

@@ -19,7 +19,7 @@ from emulator.carbon.grid import Grid
 from emulator.learning.normalise import Normaliser
 from emulator.models import ModelSettings, NetworkShape, model_from_dict, model_to_dict
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the layout changes: an old file is refused, never misread."""
 
 CHECKPOINT_FILE = "emulator.pt"

@@ -2,7 +2,8 @@
 
 import importlib.metadata
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,16 +69,30 @@ def train(settings: TrainSettings, store: Path, run_dir: Path) -> Path:
     if not missing:
         log.info("Found %s finished.", run_dir)
         return run_dir
-    if settings.machine.threads:
-        torch.set_num_threads(settings.machine.threads)
-    # Vanishing gradients of long memories end as denormal numbers, which a CPU
-    # multiplies a hundred times slower than zeros.
-    torch.set_flush_denormal(True)
     cube = _load(settings, store)
-    for seed in missing:
-        log.info("Training member %d in %s.", seed, folders[seed])
-        _train_member(settings, split, cube, store, run_dir, seed)
+    with _computing(settings.machine.threads):
+        for seed in missing:
+            log.info("Training member %d in %s.", seed, folders[seed])
+            _train_member(settings, split, cube, store, run_dir, seed)
     return run_dir
+
+
+@contextmanager
+def _computing(threads: int) -> Iterator[None]:
+    """Set how the CPU computes while networks are trained.
+
+    Vanishing gradients of long memories end as denormal numbers, which a CPU multiplies
+    a hundred times slower than zeros; other code of the process may need them.
+    """
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
 
 
 def _load(settings: TrainSettings, store: Path) -> Cube:
@@ -90,6 +105,8 @@ def _load(settings: TrainSettings, store: Path) -> Cube:
         fluxes=model.fluxes or data.fluxes,
         forcing=model.forcing or data.forcing_variables,
         static=data.static_variables,
+        co2_as=model.co2_as,
+        slow_years=model.slow_years,
     )
     learned = settings.learning.simulations
     if not learned:
@@ -103,6 +120,7 @@ def _load(settings: TrainSettings, store: Path) -> Cube:
         labels=cube.labels[rows],
         weather=cube.weather[rows],
         co2=cube.co2[rows],
+        slow=cube.slow[rows],
     )
 
 

@@ -21,6 +21,7 @@ from emulator.carbon.errors import CheckpointError
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import month_of, years_of
 from emulator.carbon.variables import variable
+from emulator.data.slow import slow_means, with_years_before
 from emulator.data.windows import Cube, load_cube, usable_months
 from emulator.learning.answering import Answering
 from emulator.learning.batch import (
@@ -84,15 +85,17 @@ class Emulator:
     def history(self) -> int:
         """Months of forcing before a month that must be given, at most.
 
-        More than the memory where windows hang on the calendar: the window of a
-        December starts in January.
+        More than the memory where windows hang on the calendar, as the window of a
+        December starts in January, and where slow means need whole years before.
         """
-        extra = self.first.months_per_block - 1 if self.first.model.is_anchored else 0
-        return self.memory + extra
+        model = self.first.model
+        extra = self.first.months_per_block - 1 if model.is_anchored else 0
+        slow = 12 * max(model.slow_years) + 11 if model.slow_years else 0
+        return self.memory + extra + slow
 
     @property
     def forcing_names(self) -> tuple[str, ...]:
-        """Forcing variables that must be given, besides ``co2``."""
+        """Forcing variables that must be given, besides CO2."""
         return self.first.forcing
 
     @property
@@ -112,8 +115,10 @@ class Emulator:
 
         Args:
             forcing: Forcing variables (time, lat, lon) in canonical units on the
-                run's grid, finite in its cells, and ``co2`` (time) in ppm. Time may
-                begin anywhere and end anywhere; months follow one another.
+                run's grid, finite in its cells, and ``co2`` (time) in ppm; for a run
+                with model.co2_as=rise also ``co2_normal``, its mean over the 30 years
+                up to the month. Time may begin anywhere and end anywhere; months
+                follow one another.
             teachers: Which teachers; all when None.
 
         Returns:
@@ -127,28 +132,32 @@ class Emulator:
                 variable, values, months, or is on another grid.
         """
         places = [self._teacher(name) for name in teachers or self.teachers]
-        months, weather, ppm = read_forcing(forcing, self.first)
-        known = np.isfinite(ppm)
+        months, weather, co2 = read_forcing(forcing, self.first)
+        slow_years = self.first.model.slow_years
+        known = with_years_before(np.isfinite(co2), months, max(slow_years, default=0))
         everything = np.ones(months.size, bool)
         blocks = self._plan(months, known, everything)
         asked = np.flatnonzero(answerable(blocks, months.size))
         if not asked.size:
             raise CheckpointError(
                 f"The forcing from {months[0]} to {months[-1]} holds no month with "
-                f"{self.memory} months of memory before it, all with CO2. Give up to "
-                f"{self.history} months more before the first month you want."
+                f"all that it depends on before it: up to {self.history} months, with "
+                f"CO2. Give forcing that begins earlier."
             )
         lat = place_latitudes(self.grid, self.cells)
+        seen, sequence = torch.from_numpy(weather), torch.arange(months.size)[None]
+        slow = slow_means(seen, sequence, months, slow_years)
         mean, deviation = self._answer(
             [
                 make_inputs(
                     member.normaliser,
                     lat,
                     months,
-                    forcing=torch.from_numpy(weather),
+                    forcing=seen,
                     weather_month=month_of(months) - 1,
-                    sequence=torch.arange(months.size)[None],
-                    ppm=torch.from_numpy(ppm)[None],
+                    sequence=sequence,
+                    co2=torch.from_numpy(co2)[None],
+                    slow=slow,
                 )
                 for member in self.members
             ],
@@ -406,4 +415,6 @@ def cube_of_run(
         static=first.static,
         simulations=simulations,
         teachers=first.teachers,
+        co2_as=first.model.co2_as,
+        slow_years=first.model.slow_years,
     )

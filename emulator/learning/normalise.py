@@ -17,6 +17,7 @@ from torch import Tensor
 
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import month_of
+from emulator.data.slow import year_places
 from emulator.data.windows import Cube
 from emulator.learning.references import LabelStatistics, standard
 from emulator.models import ModelSettings
@@ -26,8 +27,8 @@ DEVIATION_FLOOR = 0.01
 of the variable's spread over the globe: below it lie constants (sea ice in the
 tropics) and rounding, which must not be blown up to unit size."""
 
-ANY_CO2 = 1e6
-"""All of the air, ppm: no limit."""
+LEAST_CO2 = {"level": 1.0, "rise": 0.003}
+"""Least spread of CO2 that is a signal: 1 ppm, as level and as rise at 330 ppm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +41,14 @@ class Normaliser:
         forcing_deviation: Its standard deviation over cells and months; (forcing,).
         climatology: Mean forcing of each calendar month; (12, forcing, cell).
         deviation: Standard deviation of the anomalies from it; (forcing, cell).
-        co2_centre: Mean CO2, ppm; ().
-        co2_spread: Its standard deviation, ppm; ().
-        co2_range: Least and largest CO2 that the network is told, ppm; (2,).
+        co2_centre: Mean CO2 as it is told (``told_co2``); ().
+        co2_spread: Its standard deviation; ().
+        co2_range: The least and the largest that the network is told; (2,).
+        slow_mean: Mean of each slow mean; (span * forcing, cell).
+        slow_spread: Its standard deviation, of all cells alike; (span * forcing,).
         static: Standardised static channels; (teacher, static, cell).
         reference: Flux at ``co2_centre``, kg m-2 s-1; (teacher, 12, flux, cell).
-        slope: Its change per ppm of CO2; (teacher, 12, flux, cell).
+        slope: Its change per unit of CO2 as it is told; (teacher, 12, flux, cell).
         scale: Unit of the network's answer, kg m-2 s-1; (teacher, flux, cell).
         spread: Standard deviation of the labels' anomalies from their monthly
             climatology, kg m-2 s-1, which weighs the loss; (teacher, flux, cell).
@@ -60,6 +63,8 @@ class Normaliser:
     co2_centre: Tensor
     co2_spread: Tensor
     co2_range: Tensor
+    slow_mean: Tensor
+    slow_spread: Tensor
     static: Tensor
     reference: Tensor
     slope: Tensor
@@ -101,10 +106,22 @@ class Normaliser:
             parts.append((forcing - mean) / deviation)
         return torch.cat(parts, dim=1).transpose(1, 2).contiguous()
 
-    def co2(self, ppm: Tensor) -> Tensor:
+    def air(self, co2: Tensor) -> Tensor:
         """Return standardised CO2 of any shape, held within what may be told."""
-        told = torch.clamp(ppm, self.co2_range[0], self.co2_range[1])
-        return (told - self.co2_centre) / self.co2_spread
+        held = torch.clamp(co2, self.co2_range[0], self.co2_range[1])
+        return (held - self.co2_centre) / self.co2_spread
+
+    def slow(self, means: Tensor) -> Tensor:
+        """Return standardised slow means, 0 where unknown.
+
+        Args:
+            means: Canonical units; (simulation, year, span * forcing, cell).
+
+        Returns:
+            Shape (simulation, year, cell, span * forcing).
+        """
+        scaled = (means - self.slow_mean) / self.slow_spread[:, None]
+        return scaled.nan_to_num(0.0).transpose(2, 3).contiguous()
 
     def expected(
         self, teacher: Tensor, month: Tensor, co2: Tensor, cells: Tensor | None
@@ -114,7 +131,7 @@ class Normaliser:
         Args:
             teacher: (sample,).
             month: Calendar month, 0 to 11; (sample, months).
-            co2: CO2, ppm; (sample, months).
+            co2: CO2 as it is told; (sample, months).
             cells: Which cells, (sample, cell); None = all.
 
         Returns:
@@ -168,7 +185,7 @@ def fit_normaliser(
     month = month_of(cube.months) - 1
     fitted = _forcing(cube, chosen, month, model.memory)
     co2 = cube.co2.numpy()[chosen].astype(np.float64)
-    centre, spread = float(co2.mean()), max(float(co2.std()), 1.0)
+    centre, spread = float(co2.mean()), max(float(co2.std()), LEAST_CO2[model.co2_as])
     labels = LabelStatistics.fit(
         cube, chosen, _reference_rows(cube, chosen, model), month, model
     )
@@ -181,10 +198,11 @@ def fit_normaliser(
     return Normaliser(
         forcing_channels=model.forcing_channels,
         **fitted,
+        **_slow(cube, chosen),
         co2_centre=torch.tensor(centre),
         co2_spread=torch.tensor(spread),
         co2_range=torch.tensor(
-            [co2.min(), co2.max()] if model.co2_beyond == "hold" else [0.0, ANY_CO2],
+            [co2.min(), co2.max()] if model.co2_beyond == "hold" else [-np.inf, np.inf],
             dtype=torch.float32,
         ),
         static=static.float().contiguous(),
@@ -194,6 +212,22 @@ def fit_normaliser(
         spread=labels.spread.float(),
         labelled=labels.known if labelled is None else labelled,
     )
+
+
+def _slow(cube: Cube, chosen: NDArray[np.bool_]) -> dict[str, Tensor]:
+    """Fit the slow means of the years that the chosen months lie in."""
+    years = year_places(cube.months)
+    rows = np.zeros((len(cube.simulations), years[-1] + 1), bool)
+    for row, months in enumerate(chosen):
+        rows[row, years[months]] = True
+    means = cube.slow[torch.from_numpy(rows)].double()
+    mean = means.mean(dim=0)
+    spread = (means - mean).square().mean(dim=(0, 2)).sqrt()
+    # Of all cells alike: where it hardly changes it must hardly count.
+    return {
+        "slow_mean": mean.float(),
+        "slow_spread": torch.where(spread > 0, spread, 1.0).float(),
+    }
 
 
 def weather_months(cube: Cube) -> NDArray[np.int64]:

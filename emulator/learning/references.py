@@ -34,8 +34,8 @@ class LabelStatistics:
 
     Attributes:
         mean: Mean flux, kg m-2 s-1; (teacher, 12, flux, cell).
-        slope: Its change per ppm of CO2; same shape.
-        co2_mean: CO2 of that mean, ppm; same shape.
+        slope: Its change per unit of CO2 as it is told; same shape.
+        co2_mean: CO2 of that mean, as it is told; same shape.
         scale: Standard deviation about the reference, floored; (teacher, flux, cell).
         spread: Standard deviation about the monthly climatology, floored; same shape.
         known: Whether every calendar month has a label; bool, same shape.
@@ -92,7 +92,7 @@ class LabelStatistics:
         return cls(mean, slope, co2_mean + origin, scale, spread, known)
 
     def reference_at(self, co2: float) -> Tensor:
-        """Return the reference at a CO2 of ``co2`` ppm."""
+        """Return the reference at a CO2 of ``co2``."""
         return self.mean + self.slope * (co2 - self.co2_mean)
 
     def channels(self) -> Tensor:
@@ -123,11 +123,11 @@ def _sums(
     flux_at = flux_origin.expand(shape)
     for simulation, number in np.ndindex(len(cube.simulations), 12):
         at = torch.from_numpy(np.flatnonzero(rows[simulation] & (month == number)))
-        ppm = cube.co2[simulation, at].double()[:, None, None]
+        co2 = cube.co2[simulation, at].double()[:, None, None]
         for teacher in range(len(cube.teachers)):
             labels = cube.labels[simulation, teacher, at].double()
             there = labels.isfinite()
-            x = (ppm - co2_at[teacher, number]) * there
+            x = (co2 - co2_at[teacher, number]) * there
             y = (labels - flux_at[teacher, number]).where(there, 0.0)
             products = (there.double(), x, y, x * x, x * y, y * y)
             for total, product in zip(sums, products, strict=True):

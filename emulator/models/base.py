@@ -24,6 +24,7 @@ LABEL_CLIMATOLOGIES = ("none", "climatology", "co2")
 FORCING_CHANNELS = ("both", "anomaly", "level")
 CO2_SLOPES = ("month", "annual")
 CO2_LEVELS = ("cells", "total")
+CO2_AS = ("level", "rise")
 CO2_BEYOND = ("extrapolate", "hold")
 
 
@@ -56,6 +57,9 @@ class ModelSettings:
         fluxes: Fluxes to emulate; empty = all of the data.
         forcing: Forcing variables to see; empty = all of the data.
         memory: Months of forcing before a month that its answer may depend on.
+        slow_years: Numbers of years, each of which adds the mean of every forcing over
+            that many calendar years before the month's own: what soils and trees
+            remember. These years must be known, too (data.history_years).
         label_climatology: What of the labels themselves the emulator may know, all of
             it from training months: "none" (one mean and spread per flux: the only
             choice for held-out regions), "climatology" (mean of each teacher, calendar
@@ -65,6 +69,11 @@ class ModelSettings:
             each cell ("cells"), or the same scaled for each teacher, so that the
             domain's total follows the reference simulations alone ("total"): a control
             says where a change of CO2 shows, the transient run by how much.
+        co2_as: How CO2 is told, to the network and in the reference's line: its
+            "level", or its "rise", the logarithm of CO2 over its mean of the last 30
+            years. Pools in balance with a level take up nothing: where they follow
+            slowly the sink follows the rise, and a line in the level, learned while
+            CO2 rose ever faster, goes too high.
         co2_beyond: What the network is told where CO2 lies outside that of training:
             the number itself ("extrapolate"), or the nearest that it knows ("hold"),
             so that beyond training only the reference's line changes with CO2.
@@ -82,9 +91,11 @@ class ModelSettings:
     fluxes: list[str] = field(default_factory=list)
     forcing: list[str] = field(default_factory=list)
     memory: int = 36
+    slow_years: list[int] = field(default_factory=list)
     label_climatology: str = "climatology"
     co2_slope: str = "annual"
     co2_level: str = "cells"
+    co2_as: str = "level"
     co2_beyond: str = "extrapolate"
     reference_simulations: list[str] = field(default_factory=list)
     forcing_channels: str = "both"
@@ -97,11 +108,14 @@ class ModelSettings:
     def __post_init__(self) -> None:
         """Check the values; ``SettingsError`` names the first bad one."""
         require(self.memory >= 0, "model.memory", self.memory, "0 months or more")
+        for years in self.slow_years:
+            require(years >= 1, "model.slow_years", years, "whole years, 1 or more")
         require_choice(
             "model.label_climatology", self.label_climatology, LABEL_CLIMATOLOGIES
         )
         require_choice("model.co2_slope", self.co2_slope, CO2_SLOPES)
         require_choice("model.co2_level", self.co2_level, CO2_LEVELS)
+        require_choice("model.co2_as", self.co2_as, CO2_AS)
         require_choice("model.co2_beyond", self.co2_beyond, CO2_BEYOND)
         require_choice(
             "model.forcing_channels", self.forcing_channels, FORCING_CHANNELS

@@ -64,7 +64,7 @@ def read_forcing(path: Path, domain: str, names: Sequence[str]) -> xr.Dataset:
         names: Forcing variables to read.
 
     Returns:
-        Each name and ``co2`` (ppm) with dims (time, lat, lon) and (time,), lazily;
+        Each name (time, lat, lon), ``co2`` and ``co2_normal`` (time), ppm, lazily;
         the coordinate ``own_weather(time)``, false for months that saw recycled
         weather and can serve as memory only; ``status(time)`` and
         ``coverage(time)`` if the store states them; the attributes of the store.
@@ -79,12 +79,13 @@ def read_forcing(path: Path, domain: str, names: Sequence[str]) -> xr.Dataset:
             f"{path} is forcing of the {store.attrs.get('domain')}, but the run is of "
             f"the {domain}. Give land_forcing=PATH and ocean_forcing=PATH apart."
         )
-    if missing := [name for name in (*names, "co2") if name not in store]:
+    needed = [*names, "co2", "co2_normal"]
+    if missing := [name for name in needed if name not in store]:
         raise StoreError(
             f"{path} lacks {', '.join(missing)}, which the {domain} run needs. Prepare "
             f"forcing with these variables."
         )
-    kept = [*names, "co2", *(name for name in _PASSED_ON if name in store)]
+    kept = [*needed, *(name for name in _PASSED_ON if name in store)]
     if store.attrs["schema"] == FORCING_SCHEMA:
         own = np.ones(store.sizes["time"], bool)
         return store[kept].assign_coords({OWN_WEATHER: ("time", own)})

@@ -100,6 +100,7 @@ def test_control_saw_recycled_weather_with_constant_co2(root: Path) -> None:
     assert int(seen["weather"].sel(time="1999-12-01")) == 23
     assert int(seen["weather"].sel(time="2003-07-01")) == 18
     assert (seen["co2"] == 280).all()
+    assert (seen["co2_normal"] == 280).all()
 
 
 def test_history_saw_its_own_weather_and_the_co2_of_the_table(root: Path) -> None:
@@ -109,6 +110,17 @@ def test_history_saw_its_own_weather_and_the_co2_of_the_table(root: Path) -> Non
     assert (seen["weather"].sel(time="1997") == -1).all()
     assert float(seen["co2"].sel(time="1997-05-01")) == 307
     assert float(seen["co2"].sel(time="2003-05-01")) == 313
+
+
+def test_normal_of_co2_is_the_mean_of_thirty_years(root: Path) -> None:
+    rows = [f"{year},{300 + year - 1990}" for year in range(1970, 2011)]
+    (root / "co2.csv").write_text("\n".join(["year,co2", *rows]) + "\n")
+    small.declare(root, small.CO2 | {"years": [1970, 2010]})
+    normal = opened(root, history_years=3).sel(simulation="S2")["co2_normal"]
+    # 1971 to 2000 had 281 to 310 ppm; before December 1999 the table is too short.
+    assert float(normal.sel(time="2000-12-01")) == pytest.approx(295.5)
+    assert float(normal.sel(time="1999-12-01")) == pytest.approx(294.5)
+    assert normal.sel(time=slice("1997-01-01", "1999-11-01")).isnull().all()
 
 
 def test_static_fields_area_and_fraction(root: Path) -> None:
@@ -128,7 +140,7 @@ def test_store_says_where_it_comes_from(root: Path) -> None:
     path = made(root)
     store = xr.open_zarr(path)
     attrs = store.attrs
-    assert attrs["schema"] == "training-store/1"
+    assert attrs["schema"] == "training-store/2"
     assert attrs["Conventions"] == "CF-1.11"
     assert attrs["domain"] == "land"
     assert attrs["evidence"] == "testbed"
@@ -705,6 +717,7 @@ def test_forcing_store_holds_calendar_months(root: Path) -> None:
     np.testing.assert_allclose(store["tas"], small.forcing("tas"), rtol=1e-6)
     assert store["co2"].dims == ("time",)
     assert float(store["co2"].sel(time="2004-03-01")) == 314
+    assert store["co2_normal"].dims == ("time",)
     np.testing.assert_allclose(store["fraction"], small.LAND)
     np.testing.assert_allclose(store["elevation"], 100 * small.LAND)
     assert store.attrs["evidence"] == "testbed"
@@ -732,7 +745,7 @@ def test_forcing_without_any_co2_is_refused(root: Path) -> None:
 
 
 def test_training_store_is_no_forcing_store(root: Path) -> None:
-    with pytest.raises(StoreError, match="'training-store/1', but 'forcing-store/1'"):
+    with pytest.raises(StoreError, match="'training-store/2', but 'forcing-store/2'"):
         open_store(made(root), stores.FORCING_SCHEMA)
 
 

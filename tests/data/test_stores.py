@@ -97,7 +97,7 @@ def test_damaged_store_is_named(tmp_path: Path) -> None:
 
 def test_store_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = write_store(tiny_world(), tmp_path / "world.zarr")
-    with pytest.raises(StoreError, match=r"'training-store/1', but 'forcing-store/1'"):
+    with pytest.raises(StoreError, match=r"'training-store/2', but 'forcing-store/2'"):
         open_store(path, FORCING_SCHEMA)
 
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from emulator.data.windows import Cube, load_cube, usable_months
 from tests import worlds
 
 
-def land(path: Path, **chosen: list[str]) -> Cube:
+def land(path: Path, **chosen: Any) -> Cube:
     names = {"fluxes": ["nbp"], "forcing": ["tas", "pr"], "static": ["sand"]}
     return load_cube(path, **(names | chosen))
 
@@ -88,6 +89,36 @@ def test_month_without_co2_spoils_the_memory_of_those_after(land_store: Path) ->
     assert np.flatnonzero(lost).tolist() == [0, 1, 2, 100, 101, 102, 103]
 
 
+def test_co2_is_told_as_level_or_as_rise(land_store: Path) -> None:
+    level, rise = land(land_store), land(land_store, co2_as="rise")
+    assert level.co2_as == "level"
+    assert rise.co2_as == "rise"
+    # A constant CO2 is its own mean; 2 ppm a year are 29 ppm more than 30 years' mean.
+    assert (rise.co2[0] == 0).all()
+    month = 20 * 12 + 6
+    ppm = float(level.co2[2, month])
+    since = level.co2[2, : month + 1].sum() + level.co2[2, 0] * (359 - month)
+    wanted = np.log(ppm * 360 / float(since))
+    assert float(rise.co2[2, month]) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_rise_of_an_unknown_past_is_refused(tmp_path: Path) -> None:
+    world = worlds.tiny_world()
+    path = tmp_path / "world.zarr"
+    write_store(world.assign(co2_normal=world["co2_normal"] * np.nan), path)
+    with pytest.raises(StoreError, match=r"30 years before.*model\.co2_as=level"):
+        land(path, co2_as="rise")
+
+
+def test_slow_means_need_their_years(land_store: Path) -> None:
+    cube = land(land_store, slow_years=[2])
+    assert cube.slow.shape == (3, 22, len(cube.forcing_names), len(cube.cells))
+    # S2 knows weather from the third year on, its means from the fifth.
+    assert np.flatnonzero(usable_months(cube, "S2", memory=0))[0] == 4 * 12
+    january = cube.forcing[cube.weather[2, 2 * 12 : 4 * 12]].mean(dim=0)
+    torch.testing.assert_close(cube.slow[2, 4], january)
+
+
 def test_control_of_the_ocean_sees_the_climatology(ocean_store: Path) -> None:
     cube = load_cube(
         ocean_store, fluxes=["fgco2"], forcing=["tosforc"], static=["sea_fraction"]
@@ -115,7 +146,7 @@ def test_scatter_puts_cells_back_into_maps(land_store: Path) -> None:
 def test_cube_moves_with_all_its_tensors(land_store: Path) -> None:
     moved = land(land_store).to("meta")
     tensors = [v for v in vars(moved).values() if isinstance(v, torch.Tensor)]
-    assert len(tensors) == 7
+    assert len(tensors) == 8
     assert all(tensor.device.type == "meta" for tensor in tensors)
 
 

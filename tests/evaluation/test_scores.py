@@ -206,6 +206,9 @@ def test_hidden_cells_are_the_region_and_its_buffer() -> None:
         weather=torch.zeros(1, 2, dtype=torch.int64),
         co2=torch.zeros(1, 2),
         static=torch.zeros(0, 4),
+        co2_as="level",
+        slow_years=(),
+        slow=torch.zeros(1, 1, 0, 4),
     )
     inside, hidden = hindcast.hidden_cells(cube, "box:-45/0/-180/-135", 45.0)
     np.testing.assert_array_equal(inside, [True, False, False, False])

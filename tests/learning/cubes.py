@@ -40,6 +40,9 @@ def small_cube(years: int = 6, **changes: Any) -> Cube:
         weather=torch.stack([own % 24, own]),
         co2=torch.stack([torch.full((size,), 280.0), 280.0 + own]),
         static=torch.tensor([[1.0, 2.0, 3.0]]),
+        co2_as="level",
+        slow_years=(),
+        slow=torch.zeros(2, size // 12, 0, 3),
     )
     return replace(cube, **changes)
 

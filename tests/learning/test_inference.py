@@ -58,6 +58,33 @@ def test_prediction_is_that_of_the_simulation_with_the_same_weather(
         assert np.isfinite(wanted).all()
 
 
+def test_slow_inputs_are_those_of_the_simulation_with_the_same_weather(
+    land_store: Path, tmp_path: Path
+) -> None:
+    model = small_gru(memory=5, slow_years=[1, 2], co2_as="rise")
+    path = train(tiny_settings(model, steps=30), land_store, tmp_path / "run")
+    emulator = load_emulator(path)
+    assert emulator.history == 5 + 11 + 2 * 12 + 11
+    found = emulator.predict(tiny_forcing())
+    expected = hindcast(path, land_store).sel(simulation="S2", time=found["time"])
+    assert str(found["time"][0].dt.strftime("%Y-%m").item()) == "1993-01"
+    flat = found["nbp"].to_numpy().reshape(2, found.sizes["time"], -1)
+    cells = expected["cell"].to_numpy()
+    np.testing.assert_allclose(
+        flat[..., cells], expected["nbp"].to_numpy(), rtol=1e-4, atol=1e-14
+    )
+    # Slow means and the rise of CO2 are answered for: other values, other answers.
+    forcing = tiny_forcing()
+    warmer = forcing.assign(tas=forcing["tas"] + (forcing["time.year"] == 1995))
+    later = {"time": slice("1997-06", "1997-12")}
+    changed = emulator.predict(warmer)["nbp"].sel(later) - found["nbp"].sel(later)
+    assert float(abs(changed).max()) > 0
+    risen = forcing.assign(co2_normal=forcing["co2_normal"] - 5)
+    assert float(abs(emulator.predict(risen)["nbp"] - found["nbp"]).max()) > 0
+    with pytest.raises(CheckpointError, match="co2, co2_normal, but co2_normal is mis"):
+        emulator.predict(forcing.drop_vars("co2_normal"))
+
+
 def test_months_do_not_depend_on_which_others_are_asked(emulator: Emulator) -> None:
     forcing = tiny_forcing()
     whole = emulator.predict(forcing)
@@ -166,7 +193,7 @@ def celsius(forcing: xr.Dataset) -> xr.Dataset:
         (
             lambda forcing: forcing.isel(time=slice(0, 9)),
             CheckpointError,
-            r"holds no month with 5 months of memory .* Give up to 16 months more",
+            r"holds no month with all that it depends on before it: up to 16 months",
         ),
         (
             lambda forcing: forcing.drop_isel(time=5),
@@ -202,6 +229,12 @@ def test_store_of_another_kind_is_refused(emulator: Emulator, land_store: Path) 
     cube = cube_of_run(emulator, land_store)
     with pytest.raises(CheckpointError, match=r"learned from the forcing .* offers"):
         emulator.hindcast(replace(cube, forcing_names=("tas", "vpd")))
+    with pytest.raises(CheckpointError, match=r"learned CO2 as level, but .* as rise"):
+        emulator.hindcast(replace(cube, co2_as="rise"))
+    with pytest.raises(
+        CheckpointError, match=r"slow means over \[\] years, but .*\[2\]"
+    ):
+        emulator.hindcast(replace(cube, slow_years=(2,)))
     fewer = replace(cube, cells=cube.cells[1:])
     with pytest.raises(CheckpointError, match=r"learned \d+ cells of the grid 4x8"):
         emulator.hindcast(fewer)

@@ -185,9 +185,9 @@ def test_co2_beyond_training_is_held_or_not() -> None:
     ppm = torch.tensor([200.0, 300.0, 327.0, 500.0])
     free = fit(co2_beyond="extrapolate")
     held = fit(co2_beyond="hold")
-    told = held.co2(ppm) * held.co2_spread + held.co2_centre
+    told = held.air(ppm) * held.co2_spread + held.co2_centre
     torch.testing.assert_close(told, torch.tensor([280.0, 300.0, 327.0, 327.0]))
-    torch.testing.assert_close(free.co2(ppm) * free.co2_spread + free.co2_centre, ppm)
+    torch.testing.assert_close(free.air(ppm) * free.co2_spread + free.co2_centre, ppm)
 
 
 def test_position_is_a_unit_vector_or_nothing() -> None:

@@ -11,6 +11,7 @@ from emulator.models import (
     NetworkShape,
     PointwiseSettings,
     RecurrentSettings,
+    SinknetSettings,
     UnetSettings,
     model_from_dict,
     model_name,
@@ -28,6 +29,7 @@ SMALL: dict[str, ModelSettings] = {
         encoder="tcn", memory=12, width=8, kernel=2, dilations=[1, 2, 4]
     ),
     "unet": UnetSettings(memory=12, widths=[6, 8, 8], lags=[0, 2], means=[4]),
+    "sinknet": SinknetSettings(memory=12, width=8, map_widths=[4, 6], map_kernel=3),
 }
 
 
@@ -197,6 +199,8 @@ def test_settings_survive_a_plain_dictionary(name: str) -> None:
         ("pointwise", {"scale_floor": 1.0}, "model.scale_floor is 1.0"),
         ("pointwise", {"label_climatology": "mean"}, "one of: none, climatology, co2"),
         ("pointwise", {"co2_slope": "year"}, "one of: month, annual"),
+        ("pointwise", {"co2_as": "ppm"}, "model.co2_as is 'ppm'.* level, rise"),
+        ("pointwise", {"slow_years": [0]}, "model.slow_years is 0"),
         ("pointwise", {"forcing_channels": "raw"}, "one of: both, anomaly, level"),
         ("recurrent", {"encoder": "lstm"}, "model.encoder is 'lstm'"),
         ("recurrent", {"width": 0}, "model.width is 0"),
@@ -213,7 +217,7 @@ def test_settings_survive_a_plain_dictionary(name: str) -> None:
         ("unet", {"means": [0]}, r"model.means is \[0\]"),
         ("unet", {"dropout": 2.0}, "model.dropout is 2.0"),
         ("unet", {"memory": 3}, "reach 23 months back, but model.memory is 3"),
-        ("unet", {"hidden": 3}, "'unet' has no setting hidden. It has: co2_beyond"),
+        ("unet", {"hidden": 3}, "'unet' has no setting hidden. It has: co2_as"),
         ("transformer", {}, "'transformer' is unknown. Known are: pointwise"),
     ],
 )

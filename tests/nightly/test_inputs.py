@@ -30,6 +30,7 @@ def training_store(**changes: object) -> xr.Dataset:
             "tas": (("weather_time", *DIMS), tas.astype(np.float32)),
             "weather": (("simulation", "time"), weather),
             "co2": (("simulation", "time"), co2),
+            "co2_normal": (("simulation", "time"), co2 - 15),
             "fraction": (DIMS, np.ones((2, 2))),
         },
         coords={
@@ -49,6 +50,7 @@ def forcing_store(domain: str = "land") -> xr.Dataset:
         {
             "tas": (("time", *DIMS), np.ones((6, 2, 2), np.float32)),
             "co2": (("time",), np.arange(6, dtype=np.float32)),
+            "co2_normal": (("time",), np.arange(6, dtype=np.float32)),
             "status": (("time",), np.zeros(6, np.int8)),
             "fraction": (DIMS, np.ones((2, 2))),
             "elevation": (DIMS, np.ones((2, 2))),
@@ -87,7 +89,7 @@ def test_weather_before_a_hole_is_left_out(tmp_path: Path) -> None:
 def test_forcing_store_is_taken_as_it_is(tmp_path: Path) -> None:
     path = write_store(forcing_store(), tmp_path / "store.zarr")
     forcing = read_forcing(path, "land", ["tas"])
-    assert set(forcing.data_vars) == {"tas", "co2", "status"}
+    assert set(forcing.data_vars) == {"tas", "co2", "co2_normal", "status"}
     assert forcing.sizes["time"] == 6
     assert forcing["own_weather"].all()
 
