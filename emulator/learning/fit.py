@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from emulator.learning.settings import (
     settings_to_dict,
     write_settings,
 )
-from emulator.learning.stage import run_stage
+from emulator.learning.stage import Outcome, run_stage
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def train(settings: TrainSettings, store: Path, run_dir: Path) -> Path:
     if not missing:
         log.info("Found %s finished.", run_dir)
         return run_dir
-    cube = _load(settings, store)
+    cube = training_cube(settings, store)
     with _computing(settings.machine.threads):
         for seed in missing:
             log.info("Training member %d in %s.", seed, folders[seed])
@@ -95,8 +95,57 @@ def _computing(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _load(settings: TrainSettings, store: Path) -> Cube:
-    """Return the cube of the run's variables and simulations."""
+def refit(
+    settings: TrainSettings,
+    cube: Cube,
+    store: Path,
+    years: NDArray[np.int64],
+    steps: Mapping[int, int],
+    folder: Path,
+) -> Path:
+    """Train members anew on some years, without a choice of their own.
+
+    Args:
+        settings: The run.
+        cube: As ``training_cube`` returns it.
+        store: The training store.
+        years: Calendar years whose labels are learned; shape (year,).
+        steps: Steps of each member, by seed.
+        folder: Where the members go, as into a run's folder; those that are finished
+            there are left alone.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        SettingsError: If no month is left to learn from, or the training diverges.
+        CheckpointError: If the state to resume from is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part = np.isin(years_of(cube.months), years)
+    fitted_on = f"labels of {years.min()} to {years.max()}"
+    with _computing(settings.machine.threads):
+        for seed, stop in steps.items():
+            member = folder / "members" / str(seed)
+            if (member / CHECKPOINT_FILE).exists():
+                continue
+            log.info("Training member %d on %s.", seed, fitted_on)
+            metrics = MetricsFile(folder / METRICS_FILE, seed, "refit")
+            outcome = run_stage(settings, cube, part, None, stop, member, metrics)
+            checkpoint = _checkpoint(
+                settings, cube, store, outcome, seed, np.nan, fitted_on
+            )
+            save_checkpoint(checkpoint, member / CHECKPOINT_FILE)
+    return folder
+
+
+def training_cube(settings: TrainSettings, store: Path) -> Cube:
+    """Return the cube of the run's variables and simulations.
+
+    Raises:
+        SettingsError: If settings ask for what the data do not offer.
+        StoreError: If the store cannot serve the run.
+    """
     data, model = settings.data, settings.model
     _require_offered("model.fluxes", model.fluxes, data.fluxes)
     _require_offered("model.forcing", model.forcing, data.forcing_variables)
@@ -153,7 +202,7 @@ def _train_member(
     )
     validation = outcome.score
     if settings.learning.refit:
-        part = np.isin(years, _years_but_test(split))
+        part = np.isin(years, years_but_test(split))
         outcome = run_stage(
             settings,
             cube,
@@ -163,8 +212,25 @@ def _train_member(
             folder / "refit",
             MetricsFile(metrics, seed, "refit"),
         )
+    fitted_on = "train and validation" if settings.learning.refit else "train"
+    checkpoint = _checkpoint(
+        settings, cube, store, outcome, seed, validation, fitted_on
+    )
+    save_checkpoint(checkpoint, folder / CHECKPOINT_FILE)
+
+
+def _checkpoint(
+    settings: TrainSettings,
+    cube: Cube,
+    store: Path,
+    outcome: Outcome,
+    seed: int,
+    validation: float,
+    fitted_on: str,
+) -> Checkpoint:
+    """Return what a member leaves behind."""
     months = cube.months[outcome.chosen.any(axis=0)]
-    checkpoint = Checkpoint(
+    return Checkpoint(
         weights=outcome.weights,
         normaliser=outcome.normaliser,
         model=settings.model,
@@ -185,15 +251,14 @@ def _train_member(
             "seed": seed,
             "step": outcome.step,
             "validation_score": validation,
-            "fitted_on": "train and validation" if settings.learning.refit else "train",
+            "fitted_on": fitted_on,
             "first_month": str(months[0]),
             "last_month": str(months[-1]),
         },
     )
-    save_checkpoint(checkpoint, folder / CHECKPOINT_FILE)
 
 
-def _years_but_test(split: YearSplit) -> NDArray[np.int64]:
+def years_but_test(split: YearSplit) -> NDArray[np.int64]:
     """Return train and validation years and what lies between, apart from test."""
     spans = (split.train, split.validation)
     years = np.unique(np.concatenate([np.arange(a, b + 1) for a, b in spans]))

@@ -13,7 +13,7 @@ import xarray as xr
 from emulator.carbon.errors import SettingsError
 from emulator.data.stores import write_store
 from emulator.learning.checkpoint import load_checkpoint
-from emulator.learning.fit import train
+from emulator.learning.fit import refit, train, training_cube
 from emulator.learning.inference import hindcast
 from emulator.learning.settings import (
     LoggerSettings,
@@ -176,6 +176,35 @@ def test_refit_learns_from_validation_years_too(
     checkpoint = load_checkpoint(run / "members/0/emulator.pt")
     assert checkpoint.about["fitted_on"] == "train and validation"
     assert checkpoint.about["validation_score"] < 10
+
+
+def test_members_learn_anew_from_early_years_alone(tmp_path: Path) -> None:
+    settings = tiny_settings(steps=4, validate_every=2)
+    weights = []
+    for name, later in (("clean", 1.0), ("spoiled", np.nan)):
+        world = tiny_world()
+        early = world["time"].dt.year < 2000
+        world["nbp"] = world["nbp"].where(early, later * world["nbp"])
+        world["nbp"].attrs["units"] = "kg m-2 s-1"
+        store = write_store(world, tmp_path / f"{name}.zarr")
+        cube = training_cube(settings, store)
+        folder = tmp_path / name
+        years = np.arange(1990, 2000)
+        assert refit(settings, cube, store, years, {0: 4, 1: 2}, folder) == folder
+        found = [
+            load_checkpoint(folder / "members" / str(seed) / "emulator.pt")
+            for seed in (0, 1)
+        ]
+        assert [each.about["step"] for each in found] == [4, 2]
+        assert found[0].about["last_month"] == "1999-12"
+        assert found[0].about["fitted_on"] == "labels of 1990 to 1999"
+        weights.append(found[0].weights)
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name])
+    # Finished members are found: not even the years are looked at.
+    written = (folder / "members" / "0" / "emulator.pt").stat().st_mtime_ns
+    refit(settings, cube, store, np.arange(1990, 1992), {0: 4}, folder)
+    assert (folder / "members" / "0" / "emulator.pt").stat().st_mtime_ns == written
 
 
 def test_annual_selection_changes_the_score(land_store: Path, tmp_path: Path) -> None:
