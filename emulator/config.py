@@ -15,6 +15,7 @@ from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.evaluation.settings import (
     CompareSettings,
     EvaluateSettings,
+    LiveSettings,
 )
 from emulator.learning.settings import (
     LearningSettings,
@@ -138,6 +139,7 @@ _COMMANDS: Mapping[str, type] = {
     "evaluate": EvaluateCommand,
     "compare": CompareCommand,
     "predict": PredictCommand,
+    "ensembles": LiveSettings,
 }
 
 _GROUPS: Mapping[str, type] = {

@@ -13,6 +13,7 @@ import yaml
 
 from emulator import cli
 from emulator.data.testbed import generate
+from tests.evaluation.published import budget_workbook
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -132,12 +133,27 @@ def test_from_files_to_a_sink_map(run: Command, here: Path) -> None:
     assert sorted(path.name for path in here.iterdir()) == ["maps", "runs", "stores"]
 
 
+def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> None:
+    rng = np.random.default_rng(0)
+    models = {name: list(rng.normal(2, 1, 30)) for name in "ABC"}
+    book = budget_workbook(here, range(1971, 2001), models)
+    few = ("ensembles.live=[1,2]", "ensembles.windows=[4]", "out=few")
+    code, said, wrong = run("ensembles", f"workbook={book}", *few)
+    assert (code, wrong) == (0, "")
+    table = path_of("ensembles", said)
+    assert table == Path("few/ensembles.md")
+    assert "| live models | mean-adjusted on 4 years |" in table.read_text()
+    assert {path.suffix for path in (here / "few").iterdir()} == {".csv", ".md", ".png"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["evaluate"], "evaluate needs a run: give run=RUN"),
         (["evaluate", "run=runs/none"], "runs/none"),
         (["compare", "runs=[runs/one]"], "compare needs two runs or more"),
+        (["ensembles"], "ensembles needs an edition of the Global Carbon Budget"),
+        (["ensembles", "workbook=none.xlsx"], "none.xlsx: the name does not say"),
         (["predict"], "predict needs a run"),
         (["predict", "land=runs/none"], "runs/none"),
         (["prepare", "data=tiny_ocean", "paths.stores=/dev/null"], "/dev/null"),

@@ -18,6 +18,7 @@ from emulator.config import (
     PrepareCommand,
 )
 from emulator.data.settings import DataSettings, ForcingSettings
+from emulator.evaluation.settings import LiveSettings
 from emulator.learning.settings import PathsSettings, TrainSettings, run_id
 
 
@@ -99,6 +100,16 @@ def predict(settings: PredictCommand) -> Path:
     return sink
 
 
+def ensembles(settings: LiveSettings) -> Path:
+    """Score few live models for the mean of all."""
+    from emulator.evaluation.live import report
+
+    with working(f"Choosing among the models of {settings.workbook}"):
+        table = report(settings)
+    say(f"ensembles: {table} (.csv and .png beside it)")
+    return table
+
+
 def demo(settings: DemoCommand) -> Path:
     """Walk the whole path on a simulated Earth."""
     from emulator.cli.demo import walk
@@ -132,6 +143,7 @@ WORK: Mapping[str, Callable[[Any], object]] = {
     "evaluate": evaluate,
     "compare": compare,
     "predict": predict,
+    "ensembles": ensembles,
     "demo": demo,
 }
 """The function of each command that takes settings."""

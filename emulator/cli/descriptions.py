@@ -91,6 +91,17 @@ COMMANDS = {
             "predict land=runs/lpjwsl-0123abcd forcing=lpjwsl_forcing map.grid=5",
         ),
     ),
+    "ensembles": Command(
+        summary="few live models for the mean of all, with and without emulators",
+        text="Reads the land models' annual sinks of an edition of the Global Carbon\n"
+        "Budget and says how well a few of them, moved to the level of all, stand for\n"
+        "the mean of all, and what emulators of the others would add. Writes\n"
+        "ensembles.csv, ensembles.md and ensembles.png.",
+        examples=(
+            "ensembles workbook=Global_Carbon_Budget_2024_v1.0.xlsx",
+            "ensembles workbook=Global_Carbon_Budget_2024_v1.0.xlsx ensembles.live=[3]",
+        ),
+    ),
 }
 
 

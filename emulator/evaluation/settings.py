@@ -1,8 +1,9 @@
-"""Settings of ``evaluate`` and ``compare``; light, for the command line reads them."""
+"""Settings of this room's commands; light, for the command line reads them."""
 
 from dataclasses import dataclass, field
 
 from emulator.carbon.errors import SettingsError
+from emulator.evaluation.ensembles import EnsembleSettings
 
 CELL_BASELINES = ("climatology", "trend", "persistence", "ridge", "lightgbm")
 """The baselines that predict cells, from the simplest to the strongest."""
@@ -120,4 +121,31 @@ class CompareSettings:
             raise SettingsError(
                 f"split is {self.split!r}, but scores are taken on 'test' or "
                 f"'validation' years."
+            )
+
+
+@dataclass
+class LiveSettings:
+    """Whose models are run live, and where the table goes.
+
+    Attributes:
+        workbook: An edition of the Global Carbon Budget under its published name.
+        ensembles: What to try.
+        out: Folder of ensembles.csv, ensembles.md and ensembles.png.
+    """
+
+    workbook: str = ""
+    ensembles: EnsembleSettings = field(default_factory=EnsembleSettings)
+    out: str = "ensembles"
+
+    def __post_init__(self) -> None:
+        """Check that there is something to read.
+
+        Raises:
+            SettingsError: If no workbook is given.
+        """
+        if not self.workbook:
+            raise SettingsError(
+                "ensembles needs an edition of the Global Carbon Budget: give "
+                "workbook=PATH. That of 2024 is at https://doi.org/10.18160/gcp-2024."
             )
