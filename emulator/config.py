@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from emulator.carbon.errors import SettingsError
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.evaluation.settings import (
+    CalibrateSettings,
     CompareSettings,
     EvaluateSettings,
     LiveSettings,
@@ -67,6 +68,17 @@ class PrepareCommand:
 @dataclass
 class EvaluateCommand(EvaluateSettings):
     """What ``evaluate`` is told.
+
+    Attributes:
+        paths: Where things lie.
+    """
+
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+
+@dataclass
+class CalibrateCommand(CalibrateSettings):
+    """What ``calibrate`` is told.
 
     Attributes:
         paths: Where things lie.
@@ -136,6 +148,7 @@ _COMMANDS: Mapping[str, type] = {
     "demo": DemoCommand,
     "prepare": PrepareCommand,
     "train": TrainSettings,
+    "calibrate": CalibrateCommand,
     "evaluate": EvaluateCommand,
     "compare": CompareCommand,
     "predict": PredictCommand,

@@ -113,6 +113,11 @@ def test_from_files_to_a_sink_map(run: Command, here: Path) -> None:
     assert path_of("run", said) == runs["ocean"]
     assert network.stat().st_mtime_ns == written
 
+    early = ("origins=[2005]", "leads=1", "level=0.5")
+    code, said, wrong = run("calibrate", f"run={runs['ocean']}", *early)
+    assert (code, wrong) == (0, "")
+    assert path_of("calibration", said) == runs["ocean"] / "calibration.json"
+
     baselines = "baselines.names=[climatology,trend]"
     code, said, wrong = run("evaluate", f"run={runs['ocean']}", baselines, "regions=[]")
     assert code == 0, wrong
@@ -151,6 +156,8 @@ def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> Non
     [
         (["evaluate"], "evaluate needs a run: give run=RUN"),
         (["evaluate", "run=runs/none"], "runs/none"),
+        (["calibrate"], "calibrate needs a run: give run=RUN"),
+        (["calibrate", "run=runs/none"], "runs/none"),
         (["compare", "runs=[runs/one]"], "compare needs two runs or more"),
         (["ensembles"], "ensembles needs an edition of the Global Carbon Budget"),
         (["ensembles", "workbook=none.xlsx"], "none.xlsx: the name does not say"),

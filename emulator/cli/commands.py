@@ -11,6 +11,7 @@ from typing import Any
 from emulator.cli.descriptions import PROGRAM
 from emulator.cli.output import say, working
 from emulator.config import (
+    CalibrateCommand,
     CompareCommand,
     DemoCommand,
     EvaluateCommand,
@@ -60,6 +61,19 @@ def train(settings: TrainSettings) -> Path:
     fit(settings, store, folder)
     say(f"run: {folder}")
     return folder
+
+
+def calibrate(settings: CalibrateCommand) -> Path:
+    """Forecast from earlier origins and set the width of a run's intervals."""
+    from emulator.evaluation.origins import calibrate_run
+
+    paths = settings.paths
+    with working(f"Fitting {settings.run} again for each origin"):
+        path = calibrate_run(
+            settings, runs_root=Path(paths.runs), stores_root=Path(paths.stores)
+        )
+    say(f"calibration: {path} (error fields beside it)")
+    return path
 
 
 def evaluate(settings: EvaluateCommand) -> Path:
@@ -140,6 +154,7 @@ def _store(settings: DataSettings | ForcingSettings, paths: PathsSettings) -> Pa
 WORK: Mapping[str, Callable[[Any], object]] = {
     "prepare": prepare,
     "train": train,
+    "calibrate": calibrate,
     "evaluate": evaluate,
     "compare": compare,
     "predict": predict,

@@ -71,6 +71,19 @@ COMMANDS = {
             "experiment",
         ),
     ),
+    "calibrate": Command(
+        summary="forecast from earlier years, for intervals that hold what they say",
+        text="Fits the members of a run again on the labels up to some earlier years\n"
+        "(origins), lets them forecast the years after, and writes what their errors\n"
+        "say, calibration.json and calibration_errors.npz, into the run's folder.\n"
+        "Test years are not looked at. It takes about as long as training, times the\n"
+        "origins; what is finished is found by the same command. Then 'evaluate'\n"
+        "tests the intervals.",
+        examples=(
+            "calibrate run=runs/NAME-0123abcd",
+            "calibrate run=runs/NAME-0123abcd origins=[1974,1984] leads=10",
+        ),
+    ),
     "evaluate": Command(
         summary="score a run on held-out years, baselines beside it",
         text="Writes scorecard.json, scorecard.md and figures into the run's folder.",

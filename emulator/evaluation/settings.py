@@ -92,6 +92,55 @@ class EvaluateSettings:
 
 
 @dataclass
+class CalibrateSettings:
+    """Which run's errors are measured, from where, and how far ahead.
+
+    Attributes:
+        run: The run, a path or the name of a folder below the runs.
+        store: The training store, a path or a name below the stores; None for the
+            one that the run was trained on.
+        origins: Last label years of the forecasts, among training and validation
+            years; empty for as many as give 20 years of truth.
+        leads: Years that each forecast goes on; intervals reach no further.
+        level: The share of truths that intervals should hold.
+        coarse_step: Grid of the error fields for joint draws, degrees; the run's own
+            grid where that is coarser.
+        device: "cpu" or "cuda", where forecasts are computed.
+    """
+
+    run: str = ""
+    store: str | None = None
+    origins: list[int] = field(default_factory=list)
+    leads: int = 3
+    level: float = 0.9
+    coarse_step: float = 10.0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            SettingsError: If no run is given, or a number is outside its range.
+        """
+        if not self.run:
+            raise SettingsError(
+                "calibrate needs a run: give run=RUN, with the path that "
+                "`sink-emulator train` printed."
+            )
+        if self.leads < 1:
+            raise SettingsError(f"leads is {self.leads}, but must be at least 1 year.")
+        if not 0 < self.level < 1:
+            raise SettingsError(
+                f"level is {self.level:g}, but must lie between 0 and 1."
+            )
+        if self.coarse_step <= 0 or 180 % self.coarse_step:
+            raise SettingsError(
+                f"coarse_step is {self.coarse_step:g}, but must divide 180. Try 5 or "
+                f"10."
+            )
+
+
+@dataclass
 class CompareSettings:
     """Which runs are compared, and where the table goes.
 
