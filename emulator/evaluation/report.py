@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from emulator.evaluation import judged
 from emulator.evaluation.scores import DEFINITIONS
 
 Card = dict[str, Any]
@@ -14,6 +15,7 @@ REGION_LIMIT = 12
 def markdown(card: Card) -> str:
     """Return the scorecard as Markdown."""
     lines = [*_head(card)]
+    lines += _intervals(card["intervals"])
     for record in card["records"]:
         lines += _record(record)
     lines += [
@@ -63,6 +65,79 @@ def _head(card: Card) -> Iterator[str]:
     for caveat in card["caveats"]:
         yield f"> {caveat}"
         yield ""
+
+
+def _intervals(found: Card | None) -> Iterator[str]:
+    """Say what intervals hold, where the run has any."""
+    if found is None:
+        return
+    level, years = f"{found['level']:.0%}", found["calibrated_years"]
+    yield f"## Intervals of {found['flux']}, {found['simulation']}"
+    yield ""
+    yield (
+        f"{level} intervals of the mean of {', '.join(found['teachers'])}, calibrated "
+        f"for {found['calibrated_leads']} years after the last label, by the errors of "
+        f"forecasts for {years[0]}-{years[-1]} from the origins "
+        f"{found['about']['origins']}. The last label of the run is of "
+        f"{found['last_label']}."
+    )
+    yield ""
+    if not found["scores"]:
+        yield (
+            f"> None of the {found['months_out_of_reach']} scored months lies within "
+            f"this reach: the first is in year {found['first_lead']} after the last "
+            f"label. These intervals are not tested here; calibrate with more `leads` "
+            f"for some that are."
+        )
+        yield ""
+        return
+    yield (
+        f"Scored on {found['first_month']} to {found['last_month']}; "
+        f"{found['months_out_of_reach']} other months are out of reach and have no "
+        f"interval."
+    )
+    yield ""
+    everyone = [("", found["scores"]), (", LightGBM quantiles", found["lightgbm"])]
+    named = {
+        key.replace("/", ", ") + who: each
+        for who, scored in everyone
+        for key, each in scored.items()
+    }
+    head = ["interval", f"coverage of {level}", "passes", "trials", "years", "width"]
+    yield from _table(
+        [*head, "interval score", "CRPS", "spread / error"],
+        [[name, *_interval_row(each)] for name, each in named.items()],
+    )
+    yield "Coverage by year after the last label:"
+    yield ""
+    reached = {lead for each in named.values() for lead in each["by_lead"]}
+    leads = sorted(reached, key=int)
+    yield from _table(
+        ["interval", *leads],
+        [
+            [
+                name,
+                *(
+                    _number(each["by_lead"].get(lead, {}).get("coverage"))
+                    for lead in leads
+                ),
+            ]
+            for name, each in named.items()
+        ],
+    )
+    yield from (f"- **{name}**: {text}" for name, text in judged.DEFINITIONS.items())
+    yield ""
+
+
+def _interval_row(each: Card) -> Iterator[str]:
+    share = each["coverage"]
+    yield score_text({**share, "value": share["found"]})
+    yield "yes" if share["passes"] else "no"
+    yield f"{share['trials']:.0f}"
+    yield str(share["years"])
+    # Three digits: fluxes of cells are near 1e-9.
+    yield from (f"{each[part]:.3g}" for part in ("width", "interval_score", "crps"))
+    yield _number(each.get("spread_skill"))
 
 
 def _record(record: Card) -> Iterator[str]:

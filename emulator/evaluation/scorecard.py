@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.grid import Grid
 from emulator.carbon.regions import RegionSet, latitude_bands, srex
@@ -18,7 +20,15 @@ from emulator.carbon.timeaxis import Part, YearSplit
 from emulator.data import catalog, readers
 from emulator.data.stores import code_version
 from emulator.data.windows import Cube
-from emulator.evaluation import drawing, hindcast, report, scores
+from emulator.evaluation import (
+    calibration,
+    drawing,
+    forecasts,
+    hindcast,
+    judged,
+    report,
+    scores,
+)
 from emulator.evaluation import task as tasks
 from emulator.evaluation.baselines import DESCRIPTIONS
 from emulator.evaluation.hindcast import Hindcast
@@ -105,6 +115,7 @@ def evaluate(
         for record in scores.records(each, context.region_sets, scopes)
     ]
     records.sort(key=scores.rank)
+    intervals = _intervals(context, settings, run_dir, wanted)
     reads = count_reads(run_dir) if settings.split == "test" else read_count(run_dir)
     card = {
         "schema": SCHEMA,
@@ -113,6 +124,7 @@ def evaluate(
         "choices": {each.flux: each.choices for each in found},
         "baselines": DESCRIPTIONS,
         "definitions": scores.DEFINITIONS,
+        "intervals": intervals,
         "records": records,
     }
     suffix = "" if settings.split == "test" else f"-{settings.split}"
@@ -263,6 +275,64 @@ def _hindcast(
     )
     aligned = hindcast.align(predicted, final, context.cube, flux, fitted, regression)
     return aligned, index
+
+
+def _intervals(
+    context: _Context, settings: EvaluateSettings, run_dir: Path, wanted: Mask
+) -> judged.Record | None:
+    """Score the intervals of a calibrated run; None for others, and validation years.
+
+    Raises:
+        SettingsError: If the calibration is that of other networks.
+    """
+    path = run_dir / calibration.CALIBRATION_FILE
+    # Validation years are among those that intervals were calibrated on.
+    if context.part != "test" or not path.exists():
+        return None
+    emulator, cube = context.emulator, context.cube
+    calibrated = calibration.read(path)
+    if calibrated.about["checkpoint"] != emulator.sha256:
+        raise SettingsError(
+            f"{path} belongs to networks {calibrated.about['checkpoint'][:16]}, but "
+            f"the run has {emulator.sha256[:16]}. Remove it and the folder 'origins' "
+            f"beside it, and calibrate the run again."
+        )
+    subject = forecasts.subject_of(emulator)
+    if not np.isfinite(forecasts.labels_of(cube, subject)[:, wanted]).any():
+        return None
+    found = forecasts.forecast(emulator, cube, subject, wanted)
+    other = None
+    if "lightgbm" in settings.baselines.names:
+        task = tasks.from_cube(
+            cube,
+            subject.flux,
+            context.split,
+            emulator.memory,
+            part=context.part,
+            held_out=context.hidden,
+        )
+        ends = judged.tree_interval(
+            task,
+            np.isin(cube.teachers, found.teachers),
+            cube.simulations.index(subject.simulation),
+            settings.baselines,
+            level=calibrated.level,
+            refit=context.refit,
+            folder=context.cache,
+            about=_key(context, subject.flux),
+        )
+        rows = np.isin(cube.months[wanted], found.months)
+        other = judged.Ends(ends.lower[rows], ends.upper[rows])
+    return judged.judge(
+        calibrated,
+        found,
+        np.datetime64(emulator.first.about["last_month"]),
+        cube.grid,
+        cube.cells.numpy(),
+        np.where(context.hidden, 0.0, cube.area.numpy()),
+        forecasts.cell_reference(emulator, subject.flux),
+        other,
+    )
 
 
 def _key(context: _Context, flux: str) -> dict[str, Any]:
