@@ -52,6 +52,20 @@ class BaselineSettings:
 
 
 @dataclass
+class ObservedSettings:
+    """What was observed, where the weather of a run is that of the world.
+
+    Attributes:
+        workbook: An edition of the Global Carbon Budget under its published name,
+            whose residual sink stands beside a land run; None without.
+        zonal: Files of inversions or fCO2 products, monthly by latitude.
+    """
+
+    workbook: str | None = None
+    zonal: list[str] = field(default_factory=list)
+
+
+@dataclass
 class EvaluateSettings:
     """Which run is scored, on which years, beside what.
 
@@ -63,6 +77,7 @@ class EvaluateSettings:
         regions: Region sets of the regional totals: "latitude_bands", "srex", or
             names of catalog entries of regions.
         baselines: The baselines beside the network.
+        observed: What was observed, beside network and teacher.
         device: "cpu" or "cuda", where the network computes.
     """
 
@@ -71,6 +86,7 @@ class EvaluateSettings:
     split: str = "test"
     regions: list[str] = field(default_factory=lambda: ["latitude_bands", "srex"])
     baselines: BaselineSettings = field(default_factory=BaselineSettings)
+    observed: ObservedSettings = field(default_factory=ObservedSettings)
     device: str = "cpu"
 
     def __post_init__(self) -> None:

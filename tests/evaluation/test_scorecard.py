@@ -7,18 +7,22 @@ import numpy as np
 import pytest
 
 from emulator.carbon.errors import SettingsError
+from emulator.data.stores import write_store
 from emulator.data.windows import load_cube
-from emulator.evaluation import scorecard
+from emulator.evaluation import metrics, scorecard
 from emulator.evaluation.compare import compare
 from emulator.evaluation.hindcast import MEAN, NETWORK
 from emulator.evaluation.settings import (
     BaselineSettings,
     CompareSettings,
     EvaluateSettings,
+    ObservedSettings,
 )
 from emulator.learning.fit import train
 from emulator.learning.settings import SplitSettings
+from tests.evaluation.published import budget_workbook
 from tests.learning.runs import small_gru, tiny_data, tiny_settings
+from tests.worlds import tiny_world
 
 BASELINES = {"rows": 500, "trees": 5, "threads": 1}
 SPLIT = SplitSettings([1990, 2004], [2001, 2001], [2006, 2008])
@@ -74,6 +78,8 @@ def test_card_says_what_it_stands_on(card: dict[str, Any], runs: Path) -> None:
     assert "Evidence: testbed." in text
     assert "| ridge |" in text
     assert "saw weather that training saw" in text
+    assert "the weather is simulated (evidence: testbed)" in text
+    assert card["observed"]["not_applicable"] in text
 
 
 def test_every_teacher_simulation_and_their_mean_is_scored(
@@ -292,6 +298,50 @@ def test_split_without_labels_is_refused(land_store: Path, tmp_path: Path) -> No
     train(settings, land_store, tmp_path / "late")
     with pytest.raises(SettingsError, match="No teacher has labels in the test years"):
         evaluate(tmp_path, land_store, "late")
+
+
+def test_real_weather_is_held_against_what_was_observed(tmp_path: Path) -> None:
+    world = tiny_world("land").assign_attrs(evidence="TRENDY/GOBM")
+    store = write_store(world, tmp_path / "real.zarr")
+    split = SplitSettings([1990, 2002], [2000, 2000], [2004, 2008])
+    settings = tiny_settings(split=split, steps=2, validate_every=2)
+    train(settings, store, tmp_path / "real")
+    years = list(range(1990, 2009))
+    sink = np.random.default_rng(0).normal(2, 1, len(years))
+    book = budget_workbook(tmp_path, years, {"A": list(sink)}, residual=list(sink))
+    files = ObservedSettings(str(book))
+    few = BaselineSettings(names=["climatology"])
+    asked = EvaluateSettings("real", str(store), baselines=few, observed=files)
+    card = json.loads(scorecard.evaluate(asked, runs_root=tmp_path).read_text())
+    assert card["observed"]["not_applicable"] is None
+    compared = card["observed"]["comparisons"]
+    # S0 and S1 saw other weather than the world.
+    assert {one["simulation"] for one in compared} == {"S2"}
+    assert {one["teacher"] for one in compared} == {"ONE", "TWO", MEAN}
+    totals = np.array(record(card, "S2", "ONE")["teacher_annual"])
+    one = next(one for one in compared if one["teacher"] == "ONE")
+    assert one["years"] == [2004, 2008]
+    expected = metrics.detrended_r(totals, sink[14:], np.arange(2004, 2009))
+    found = one["series"]["teacher"]["detrended_r"]["value"]
+    assert found == pytest.approx(float(expected))
+    text = (tmp_path / "real" / "scorecard.md").read_text()
+    assert "## Against observations" in text
+    assert (
+        "| budget residual, GCB 2024 v1.0, land | globe | 2004-2008 (n = 5) |" in text
+    )
+
+
+def test_observations_are_looked_for_before_a_run_is_scored(tmp_path: Path) -> None:
+    world = tiny_world("ocean").assign_attrs(evidence="TRENDY/GOBM")
+    store = write_store(world, tmp_path / "sea.zarr")
+    settings = tiny_settings(data=tiny_data("ocean"), steps=2, validate_every=2)
+    train(settings, store, tmp_path / "sea")
+    files = ObservedSettings(workbook="Global_Carbon_Budget_2024_v1.0.xlsx")
+    asked = EvaluateSettings("sea", str(store), observed=files)
+    with pytest.raises(SettingsError, match="but this run is of the ocean"):
+        scorecard.evaluate(asked, runs_root=tmp_path)
+    # Nothing was scored, and so the read of test scores is not counted.
+    assert scorecard.read_count(tmp_path / "sea") == 0
 
 
 def test_settings_need_runs_and_a_known_split() -> None:
