@@ -26,6 +26,7 @@ from emulator.evaluation import (
     forecasts,
     hindcast,
     judged,
+    reality,
     report,
     scores,
 )
@@ -86,6 +87,8 @@ def evaluate(
     """
     run_dir = find_run(settings.run, runs_root)
     emulator = load_emulator(run_dir, device=settings.device)
+    evidence = emulator.attributes()["evidence"]
+    seen = reality.gather(settings.observed, emulator.domain, evidence)
     store = find_store(settings.store or emulator.first.about["store"], stores_root)
     context = _prepare(emulator, store, settings, run_dir.parent, data_root)
     fluxes = [flux for flux in scores.NET_FLUXES if flux in emulator.fluxes]
@@ -117,6 +120,7 @@ def evaluate(
     records.sort(key=scores.rank)
     intervals = _intervals(context, settings, run_dir, wanted)
     reads = count_reads(run_dir) if settings.split == "test" else read_count(run_dir)
+    held = reality.hold(records, seen)
     card = {
         "schema": SCHEMA,
         "run": run_dir.name,
@@ -126,10 +130,11 @@ def evaluate(
         "definitions": scores.DEFINITIONS,
         "intervals": intervals,
         "records": records,
+        "observed": held.as_dict(),
     }
     suffix = "" if settings.split == "test" else f"-{settings.split}"
     drawing.draw(found[0], card, context.cube, run_dir / f"figures{suffix}")
-    _write(run_dir / f"scorecard{suffix}.md", report.markdown(card))
+    _write(run_dir / f"scorecard{suffix}.md", report.markdown(card) + held.markdown())
     text = json.dumps(card, allow_nan=False)
     return _write(run_dir / f"scorecard{suffix}.json", text)
 
