@@ -78,7 +78,7 @@ COMMANDS = {
         "say, calibration.json and calibration_errors.npz, into the run's folder.\n"
         "Test years are not looked at. It takes about as long as training, times the\n"
         "origins; what is finished is found by the same command. Then 'evaluate'\n"
-        "tests the intervals.",
+        "tests the intervals and 'predict' writes them.",
         examples=(
             "calibrate run=runs/NAME-0123abcd",
             "calibrate run=runs/NAME-0123abcd origins=[1974,1984] leads=10",

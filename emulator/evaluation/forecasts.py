@@ -6,6 +6,7 @@ them, since what they have in common does not average out.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from emulator.carbon.errors import SettingsError
 from emulator.carbon.grid import Grid
 from emulator.carbon.regions import latitude_bands
 from emulator.data.windows import Cube
-from emulator.evaluation.calibration import Key
+from emulator.evaluation.calibration import CALIBRATION_FILE, Calibration, Key, read
 from emulator.evaluation.hindcast import covered
 from emulator.evaluation.scores import NET_FLUXES, TRANSIENT
 from emulator.evaluation.task import Array, Mask
@@ -104,6 +105,26 @@ def forecast(
         members.append(mean_of_teachers(values, labels[:, wanted])[0])
     teachers = tuple(np.array(cube.teachers)[current].tolist())
     return Forecast(cube.months[wanted], np.stack(members), truth, teachers)
+
+
+def calibration_of(run_dir: Path, emulator: Emulator) -> Calibration | None:
+    """Return the calibration of a run; None where it has none.
+
+    Raises:
+        SettingsError: If it is that of other networks.
+        CheckpointError: If it cannot be read.
+    """
+    path = run_dir / CALIBRATION_FILE
+    if not path.exists():
+        return None
+    found = read(path)
+    if found.about.get("checkpoint") != emulator.sha256:
+        raise SettingsError(
+            f"{path} belongs to networks {found.about.get('checkpoint', '')[:16]}, but "
+            f"the run has {emulator.sha256[:16]}. Remove it and the folder 'origins' "
+            f"beside it, and calibrate the run again."
+        )
+    return found
 
 
 def labels_of(cube: Cube, subject: Subject) -> Array:

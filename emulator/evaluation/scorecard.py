@@ -21,7 +21,6 @@ from emulator.data import catalog, readers
 from emulator.data.stores import code_version
 from emulator.data.windows import Cube
 from emulator.evaluation import (
-    calibration,
     drawing,
     forecasts,
     hindcast,
@@ -290,18 +289,11 @@ def _intervals(
     Raises:
         SettingsError: If the calibration is that of other networks.
     """
-    path = run_dir / calibration.CALIBRATION_FILE
-    # Validation years are among those that intervals were calibrated on.
-    if context.part != "test" or not path.exists():
-        return None
     emulator, cube = context.emulator, context.cube
-    calibrated = calibration.read(path)
-    if calibrated.about["checkpoint"] != emulator.sha256:
-        raise SettingsError(
-            f"{path} belongs to networks {calibrated.about['checkpoint'][:16]}, but "
-            f"the run has {emulator.sha256[:16]}. Remove it and the folder 'origins' "
-            f"beside it, and calibrate the run again."
-        )
+    calibrated = forecasts.calibration_of(run_dir, emulator)
+    # Validation years are among those that intervals were calibrated on.
+    if context.part != "test" or calibrated is None:
+        return None
     subject = forecasts.subject_of(emulator)
     if not np.isfinite(forecasts.labels_of(cube, subject)[:, wanted]).any():
         return None

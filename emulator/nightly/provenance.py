@@ -89,19 +89,7 @@ def root_attributes(
             "Each product keeps its own licence; cite all of them. "
             + _lines(entries, "licence")
         ),
-        "uncertainty": (
-            "Not in this version: calibrated intervals and joint draws. *_teacher_std "
-            "is the spread between teachers; *_emulator_std is the spread between "
-            "networks, an upper bound for the ensemble mean, not calibrated. Neither "
-            "is the uncertainty of the real sink."
-            + "".join(
-                f" The {domain} emulator was given {', '.join(names)} as the teacher "
-                f"itself simulates them, which no real forcing offers: its skill is "
-                f"an upper bound."
-                for domain, names in own_state.items()
-                if names
-            )
-        ),
+        "uncertainty": _uncertainty(predictions, own_state),
         "comment": (
             "Fluxes are per m2 of land (nbp) or of sea (fgco2), means over the "
             "month: multiply by area and by land_fraction or sea_fraction to sum."
@@ -146,10 +134,14 @@ def of_forcing(forcing: Mapping[str, Any], run: Mapping[str, str]) -> dict[str, 
 
 def content_type(variable: str) -> str:
     """Return the ACDD ``coverage_content_type`` of a variable of the map."""
-    if variable in ("area", "crs") or variable.endswith(("_bnds", "_fraction")):
+    if variable in ("area", "crs") or variable.endswith(
+        ("_bnds", "_fraction", "_draw_area")
+    ):
         return "auxiliaryInformation"
     flags = ("status", "coverage", "forcing_source", "issued", "revision")
     if variable in flags or variable.endswith(("_simulated", "_std")):
+        return "qualityInformation"
+    if "_interval_" in variable:
         return "qualityInformation"
     return "modelResult"
 
@@ -188,6 +180,38 @@ def _products(prediction: xr.Dataset) -> dict[str, dict[str, str]]:
         name: {key: str(entry[key]) for key in said if entry.get(key)}
         for name, entry in sorted(entries.items())
     }
+
+
+def _uncertainty(
+    predictions: Mapping[str, xr.Dataset], own_state: Mapping[str, list[str]]
+) -> str:
+    """Return what the spreads and intervals are, and what is missing."""
+    said = [
+        "*_teacher_std is the spread between teachers; *_emulator_std is the spread "
+        "between networks, an upper bound for the ensemble mean, not calibrated. "
+        "Neither is the uncertainty of the real sink."
+    ]
+    for domain, prediction in predictions.items():
+        about = json.loads(prediction.attrs.get("intervals", "{}"))
+        if about:
+            said.append(
+                f"Of the {domain}, *_interval_emulation holds what the mean of "
+                f"teachers would be with {about['level']:.0%} probability, up to "
+                f"{about['calibrated_leads']} years after {about['last_label']}; "
+                f"budget_*_interval_sink adds the spread between teachers and nothing "
+                f"else, so it is too narrow for the real sink."
+            )
+        else:
+            said.append(
+                f"The {domain} run is not calibrated: no intervals, no joint draws."
+            )
+        if names := own_state[domain]:
+            said.append(
+                f"The {domain} emulator was given {', '.join(names)} as the teacher "
+                f"itself simulates them, which no real forcing offers: its skill is "
+                f"an upper bound."
+            )
+    return " ".join(said)
 
 
 def _by_domain(predictions: Mapping[str, xr.Dataset], attribute: str) -> str:

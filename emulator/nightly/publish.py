@@ -24,7 +24,7 @@ _TIME = {"units": "days since 1850-01-01", "calendar": "standard", "dtype": "f8"
 
 _ISSUED = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "i8"}
 
-_LABELS = ("flux", "region", "land_teacher", "ocean_teacher")
+_LABELS = ("bound", "flux", "region", "land_teacher", "ocean_teacher")
 _MONTHS_PER_CHUNK = 12
 
 
@@ -112,13 +112,21 @@ def open_sink(path: str | Path) -> xr.Dataset:
 def for_netcdf(sink_map: xr.Dataset) -> xr.Dataset:
     """Return what ``sink.nc`` holds, arranged as CDO and older tools need it.
 
-    Means, spreads, fractions, status and budgets; not the teachers' maps. Time comes
+    Means, spreads, fractions, status and budgets with their intervals; not the
+    teachers' maps, and neither intervals of cells nor draws. Time comes
     first, and names stand in ``<dimension>_name`` instead of a coordinate variable of
     text, which CF does not know and CDO skips.
     """
-    maps = [v for v in sink_map.data_vars if f"{v}_mean" in sink_map]
+    fluxes = [v for v in sink_map.data_vars if f"{v}_mean" in sink_map]
+    maps = [
+        name
+        for flux in fluxes
+        for name in (flux, f"{flux}_interval_emulation")
+        if name in sink_map
+    ]
+    drawn = [name for name in sink_map.variables if "_draw" in str(name)]
     # A second variable with units of time makes CDO doubt which one is the axis.
-    small = sink_map.drop_vars([*maps, "issued"])
+    small = sink_map.drop_vars([*maps, *drawn, "issued"])
     labels = [name for name in _LABELS if name in small.dims]
     names = {
         f"{name}_name": (name, small[name].to_numpy(), dict(small[name].attrs))

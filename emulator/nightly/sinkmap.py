@@ -9,11 +9,13 @@ A prediction is a data set of one domain with
   ``<flux>_emulator_std`` alike; the flux is ``nbp`` on land, ``fgco2`` at sea; NaN
   where a teacher has no cell, the same cells in all months;
 * ``fraction(lat, lon)``, the share of the cell in the domain;
+* optionally what ``intervals.of_run`` returns, its attributes as JSON in one;
 * optionally ``status(time)`` (codes of `layout.STATUS`) and ``coverage(time)`` of the
   forcing;
 * the attributes named in `provenance.ORIGIN`.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from emulator.data import regrid
 from emulator.data.stores import code_version
 from emulator.evaluation import figures
 from emulator.learning.inference import open_run
-from emulator.nightly import layout, picture, provenance, publish
+from emulator.nightly import intervals, layout, picture, provenance, publish
 from emulator.nightly.budget import FRACTIONS, SINKS, regional_totals
 from emulator.nightly.inputs import OWN_WEATHER, find_store, read_forcing
 from emulator.nightly.settings import MapSettings, PredictSettings
@@ -124,6 +126,7 @@ def assemble(
         sink_map = sink_map.merge(_domain_part(domain, prediction, grid, months))
     sink_map = sink_map.merge(layout.month_flags(predictions, months, issued))
     sink_map = sink_map.merge(_budgets(sink_map, grid))
+    sink_map = sink_map.merge(intervals.of_budgets(sink_map, predictions))
     for name, field in sink_map.data_vars.items():
         field.attrs["coverage_content_type"] = provenance.content_type(str(name))
     sink_map.attrs = {
@@ -143,7 +146,8 @@ def _ask(
     """Return the prediction of one domain, as the module describes it."""
     if not run:
         return None
-    emulator = open_run(Path(run) if Path(run).exists() else runs_root / run)
+    folder = Path(run) if Path(run).exists() else runs_root / run
+    emulator = open_run(folder)
     if emulator.domain != domain:
         raise SettingsError(
             f"{domain}={run} is a run of the {emulator.domain}. Give it as "
@@ -168,6 +172,10 @@ def _ask(
         if stated in forcing:
             prediction[stated] = forcing[stated].sel(time=prediction["time"]).compute()
     prediction.attrs |= attributes | provenance.of_forcing(forcing.attrs, attributes)
+    reach = intervals.of_run(folder, emulator, forcing)
+    if reach is not None:
+        prediction = prediction.merge(reach.sel(time=prediction["time"]))
+        prediction.attrs[intervals.ATTRIBUTE] = json.dumps(reach.attrs)
     return prediction
 
 
@@ -235,7 +243,7 @@ def _domain_part(
 
     names, flags = layout.simulated(prediction, teacher, months)
     describe = _Describe(domain)
-    return xr.Dataset(
+    part = xr.Dataset(
         {
             flux: describe.flux(values, "of each teacher, mean over networks", teacher),
             f"{flux}_mean": describe.flux(mean, "mean over teachers"),
@@ -252,6 +260,14 @@ def _domain_part(
         },
         coords={teacher: names},
     )
+    if intervals.HALF_WIDTH not in prediction:
+        return part
+    half = np.full(mean.shape, np.nan)
+    given = prediction[intervals.HALF_WIDTH].to_numpy()
+    half[slots] = to_map(given)
+    # The map has 0 where a cell is missing, but out of reach nothing is known.
+    half[slots[np.isnan(given).all(axis=(1, 2))]] = np.nan
+    return part.merge(intervals.on_map(domain, prediction, mean, half, describe.spread))
 
 
 class _ToMap:

@@ -55,6 +55,48 @@ def prediction(
     )
 
 
+def with_intervals(given: xr.Dataset, *, reach: int, half: float) -> xr.Dataset:
+    """Return a prediction with intervals of one width for its first months."""
+    months, year = given["time"].to_numpy(), given["time"].dt.year.to_numpy()
+    years = np.unique(year)
+    regions = ["globe", "north", "tropics", "south"]
+    within = np.arange(months.size) < reach
+    wide = np.where(within, half, np.nan)
+    annual = np.array([half if within[year == y].all() else np.nan for y in years])
+    shape = (months.size, given.sizes["lat"], given.sizes["lon"])
+    keys = [f"{s}_{p}" for s in ("cell", "region", "globe") for p in ("month", "year")]
+    about = {
+        **{key: f"90% interval of each {key}, made up" for key in keys},
+        "level": 0.9,
+        "calibrated_leads": 1,
+        "last_label": "1999-12",
+        "paths": 9,
+    }
+    draws = np.zeros((50, 12, 2, 4), np.float32)
+    return (
+        given.assign(
+            {
+                "interval_half_width": (
+                    ("time", "lat", "lon"),
+                    np.broadcast_to(wide[:, None, None], shape).astype(np.float32),
+                ),
+                "month_half_width": (("region", "time"), np.tile(wide, (4, 1))),
+                "year_half_width": (("region", "year"), np.tile(annual, (4, 1))),
+                "draws": (("draw", "draw_time", "draw_lat", "draw_lon"), draws),
+                "draw_area": (("draw_lat", "draw_lon"), np.ones((2, 4))),
+            }
+        )
+        .assign_coords(
+            region=np.array(regions, dtype=object),
+            year=years.astype(np.int32),
+            draw_time=months[:12],
+            draw_lat=[-45.0, 45.0],
+            draw_lon=[-135.0, -45.0, 45.0, 135.0],
+        )
+        .assign_attrs(intervals=json.dumps(about))
+    )
+
+
 def origin(domain: str, teachers: tuple[str, ...]) -> dict[str, str]:
     """Return the attributes that a prediction brings along."""
     entries = {

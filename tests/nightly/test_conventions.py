@@ -12,13 +12,14 @@ from compliance_checker.runner import CheckSuite, ComplianceChecker
 from emulator.nightly import publish
 from emulator.nightly.sinkmap import assemble
 
-from .synthetic import prediction
+from .synthetic import prediction, with_intervals
 
 
 @pytest.fixture(scope="module")
 def sink_nc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ocean = prediction("ocean", step=22.5, last="2002-03", seed=1)
-    sink_map = assemble(prediction("land"), ocean, map_grid=10)
+    land = with_intervals(prediction("land"), reach=12, half=1e-8)
+    sink_map = assemble(land, ocean, map_grid=10)
     return publish.write(sink_map, tmp_path_factory.mktemp("map")).with_name("sink.nc")
 
 

@@ -265,7 +265,7 @@ def test_attributes_say_what_stands_behind_the_map() -> None:
     assert vintage["land"]["forcing"] == ["land_weather"]
     assert vintage["land"]["last month"] == "2001-12"
     assert json.loads(attrs["products"])["ocean"]["C"]["licence"] == "CC0"
-    assert "Not in this version: calibrated intervals" in attrs["uncertainty"]
+    assert "The land run is not calibrated: no intervals, no" in attrs["uncertainty"]
 
 
 def test_inputs_that_no_night_has_are_confessed() -> None:
