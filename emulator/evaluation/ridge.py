@@ -95,7 +95,7 @@ def predict(task: Task, wanted: Mask, choices: Sequence[Choice]) -> Array:
     """
     longest = max(choice.lags for choice in choices)
     simulations, teachers, _, cells = task.labels.shape
-    size = 1 + task.forcing.shape[1] * (longest + 1)
+    size = _size(task, longest)
     weights = torch.zeros(teachers, cells, size)
     for block in _blocks(task, longest):
         problem = _Normal(task, block, longest)
@@ -128,8 +128,7 @@ class _Normal:
     """
 
     def __init__(self, task: Task, cells: slice, lags: int) -> None:
-        self.leading = 1 + task.slow.shape[2]
-        self.forcings = task.forcing.shape[1]
+        self.task = task
         self.groups: list[tuple[list[int], Tensor, Tensor, int]] = []
         seen = np.isfinite(task.labels) & ~task.held_out
         labelled: Mask = np.asarray(seen.any(axis=3))
@@ -145,7 +144,7 @@ class _Normal:
     def _accumulate(
         self, task: Task, cells: slice, lags: int, members: list[int], labelled: Mask
     ) -> tuple[Tensor, Tensor, int]:
-        size = self.leading + self.forcings * (lags + 1)
+        size = _size(task, lags)
         width = cells.stop - cells.start
         gram = torch.zeros(width, size, size)
         product = torch.zeros(width, size, len(members))
@@ -165,7 +164,7 @@ class _Normal:
 
     def solve(self, choice: Choice) -> Tensor:
         """Return coefficients, kg m-2 s-1; shape (cell, predictor, teacher)."""
-        size = self.leading + self.forcings * (choice.lags + 1)
+        size = _size(self.task, choice.lags)
         penalty = torch.full((size,), choice.strength)
         penalty[0] *= choice.co2
         result: Tensor | None = None
@@ -179,6 +178,11 @@ class _Normal:
         if result is None:
             raise AssertionError("A task has at least one teacher.")
         return result
+
+
+def _size(task: Task, lags: int) -> int:
+    """Return the number of predictors: CO2, slow means and lagged forcing."""
+    return 1 + int(task.slow.shape[2]) + int(task.forcing.shape[1]) * (lags + 1)
 
 
 def _predictors(
@@ -201,7 +205,7 @@ def _predictors(
 
 def _blocks(task: Task, lags: int) -> Iterator[slice]:
     """Yield slices of cells whose predictors fit into ``BLOCK_BYTES``."""
-    size = 1 + task.slow.shape[2] + task.forcing.shape[1] * (lags + 1)
+    size = _size(task, lags)
     most = max(int(task.usable.sum(axis=1).max()), size)
     step = max(1, BLOCK_BYTES // (4 * most * size))
     cells = task.area.size

@@ -342,3 +342,26 @@ def test_global_regression_without_totals_is_empty(land: Task) -> None:
     found = enso.fit(land, temperature, totals, years, refit=True)
     assert np.isnan(found.prediction).all()
     assert found.prediction.shape == (3, 2, 3)
+
+
+def test_baselines_see_the_slow_means_of_the_network(land_store: Path) -> None:
+    cube = load_cube(
+        land_store, fluxes=["nbp"], forcing=["tas"], static=[], slow_years=[1, 2]
+    )
+    task = tasks.from_cube(cube, "nbp", SPLIT, MEMORY)
+    # A law of one slow mean alone: that of the two years before.
+    scaled = task.slow_anomalies[:, task.year, 1]
+    labels = np.broadcast_to(1e-8 * scaled[:, None], task.labels.shape)
+    slow = replace(task, labels=labels.astype("f4"))
+    options = [ridge.Choice(lags=0, strength=1e-5, co2=1.0)] * 2
+    found = ridge.predict(slow, slow.wanted, options)
+    known = np.isfinite(found)
+    miss = (found - slow.labels[:, :, slow.wanted])[known]
+    assert known.any()
+    assert (miss**2).mean() < 0.02 * (1e-8) ** 2
+    assert {choice.lags for choice in ridge.tune(slow)} <= {0, 5, 11, MEMORY}
+    features = trees.Features(slow, 0)
+    samples = np.array([[2, 2], [np.flatnonzero(slow.wanted)[0]] * 2, [0, 5]])
+    row = features.at(samples)
+    assert row.shape == (2, features.size)
+    assert np.isclose(row, scaled[samples[0], samples[1], samples[2]][:, None]).any()
