@@ -17,6 +17,7 @@ from emulator.evaluation.settings import (
     CompareSettings,
     EvaluateSettings,
     LiveSettings,
+    PromoteSettings,
 )
 from emulator.learning.settings import (
     LearningSettings,
@@ -99,6 +100,17 @@ class CompareCommand(CompareSettings):
 
 
 @dataclass
+class PromoteCommand(PromoteSettings):
+    """What ``promote`` is told.
+
+    Attributes:
+        paths: Where things lie.
+    """
+
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+
+@dataclass
 class PredictCommand(PredictSettings):
     """What ``predict`` is told.
 
@@ -151,6 +163,7 @@ _COMMANDS: Mapping[str, type] = {
     "calibrate": CalibrateCommand,
     "evaluate": EvaluateCommand,
     "compare": CompareCommand,
+    "promote": PromoteCommand,
     "predict": PredictCommand,
     "ensembles": LiveSettings,
 }

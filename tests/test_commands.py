@@ -124,9 +124,16 @@ def test_from_files_to_a_sink_map(run: Command, here: Path) -> None:
     assert path_of("scores", said) == runs["ocean"] / "scorecard.md"
     assert (runs["ocean"] / "scorecard.json").is_file()
 
-    code, said, wrong = run(
-        "predict", f"land={runs['land']}", f"ocean={runs['ocean'].name}", "out=maps"
-    )
+    code, said, wrong = run("promote", f"run={runs['ocean']}")
+    assert code == 1
+    assert "lacks the baselines persistence, ridge, lightgbm" in wrong
+    forced = ("force=true", "reason='hardly trained, for a test'")
+    code, said, wrong = run("promote", f"run={runs['ocean']}", *forced)
+    assert code == 0, wrong
+    assert path_of("champion", said).name == f"0001-{runs['ocean'].name}"
+
+    chosen = [f"land={runs['land'].name}", "ocean=current"]
+    code, said, wrong = run("predict", *chosen, "out=maps")
     assert code == 0, wrong
     sink = xr.open_zarr(path_of("sink map", said))
     assert sink.attrs["evidence"] == "testbed"
@@ -135,7 +142,8 @@ def test_from_files_to_a_sink_map(run: Command, here: Path) -> None:
     # Forcing goes on for a year after the teachers end.
     assert sink.indexes["time"][-1].strftime("%Y-%m") == "2010-12"
     assert (here / "maps" / "sink.nc").is_file()
-    assert sorted(path.name for path in here.iterdir()) == ["maps", "runs", "stores"]
+    left = ["maps", "models", "runs", "stores"]
+    assert sorted(path.name for path in here.iterdir()) == left
 
 
 def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> None:
@@ -161,6 +169,10 @@ def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> Non
         (["compare", "runs=[runs/one]"], "compare needs two runs or more"),
         (["ensembles"], "ensembles needs an edition of the Global Carbon Budget"),
         (["ensembles", "workbook=none.xlsx"], "none.xlsx: the name does not say"),
+        (["promote"], "promote needs one of two"),
+        (["promote", "run=runs/none"], "runs/none"),
+        (["promote", "rollback=true", "domain=land"], "The land has no champion"),
+        (["predict", "land=current"], "The land has no champion"),
         (["predict"], "predict needs a run"),
         (["predict", "land=runs/none"], "runs/none"),
         (["prepare", "data=tiny_ocean", "paths.stores=/dev/null"], "/dev/null"),

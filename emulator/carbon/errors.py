@@ -27,7 +27,7 @@ class CatalogError(UserError):
 
 
 class GateError(UserError):
-    """Data failed a plausibility gate."""
+    """Data failed a plausibility gate, or a run the gate of promotion."""
 
 
 class StoreError(UserError):

@@ -17,6 +17,7 @@ from emulator.config import (
     EvaluateCommand,
     PredictCommand,
     PrepareCommand,
+    PromoteCommand,
 )
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.evaluation.settings import LiveSettings
@@ -101,6 +102,16 @@ def compare(settings: CompareCommand) -> Path:
     return table
 
 
+def promote(settings: PromoteCommand) -> Path:
+    """Make a run the one that nights use, or go back to the one before."""
+    from emulator.evaluation.promote import promote as decide
+
+    paths = settings.paths
+    model = decide(settings, runs_root=Path(paths.runs), models_root=Path(paths.models))
+    say(f"champion: {model} (promotion.json and README.md in it)")
+    return model
+
+
 def predict(settings: PredictCommand) -> Path:
     """Run emulators on forcing and write a sink map."""
     from emulator.nightly.sinkmap import predict as write
@@ -108,7 +119,10 @@ def predict(settings: PredictCommand) -> Path:
     paths = settings.paths
     with working("Predicting"):
         sink = write(
-            settings, runs_root=Path(paths.runs), stores_root=Path(paths.stores)
+            settings,
+            runs_root=Path(paths.runs),
+            stores_root=Path(paths.stores),
+            models_root=Path(paths.models),
         )
     say(f"sink map: {sink}")
     return sink
@@ -157,6 +171,7 @@ WORK: Mapping[str, Callable[[Any], object]] = {
     "calibrate": calibrate,
     "evaluate": evaluate,
     "compare": compare,
+    "promote": promote,
     "predict": predict,
     "ensembles": ensembles,
     "demo": demo,

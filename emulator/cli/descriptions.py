@@ -95,13 +95,26 @@ COMMANDS = {
         "comparison.md and comparison.png.",
         examples=("compare runs=[runs/a-0123abcd,runs/b-4567cdef]",),
     ),
+    "promote": Command(
+        summary="make a run the one that nights use, if it is good enough",
+        text="Copies a scored run to models/DOMAIN/NUMBER-RUN with promotion.json and\n"
+        "a model card, and lets models/DOMAIN/current lead there. Refuses a run that\n"
+        "does not beat its baselines on its test years, or is worse than the champion\n"
+        "beyond the interval of their difference.",
+        examples=(
+            "promote run=runs/lpjwsl-0123abcd",
+            "promote run=runs/lpjwsl-0123abcd force=true reason='first of its kind'",
+            "promote rollback=true domain=land",
+        ),
+    ),
     "predict": Command(
         summary="run emulators on forcing and write a sink map",
         text="Takes a land run, an ocean run or both; writes a Zarr sink map and\n"
-        "sink.nc beside it.",
+        "sink.nc beside it. 'current' is the champion of `promote`.",
         examples=(
             "predict land=runs/lpjwsl-0123abcd ocean=runs/mitgcm-4567cdef",
             "predict land=runs/lpjwsl-0123abcd forcing=lpjwsl_forcing map.grid=5",
+            "predict land=current ocean=current",
         ),
     ),
     "ensembles": Command(

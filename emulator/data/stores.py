@@ -173,11 +173,12 @@ def code_version() -> str:
 
 
 @contextmanager
-def staged(path: Path) -> Iterator[Path]:
+def staged(path: Path, *, setting: str = "paths.stores") -> Iterator[Path]:
     """Give a hidden folder to write into, which becomes ``path`` at the end.
 
     Args:
         path: What the folder shall be called once it is complete; must not exist.
+        setting: The setting that chose its place, for the messages.
 
     Yields:
         The folder to write into, on the same file system.
@@ -197,7 +198,7 @@ def staged(path: Path) -> Iterator[Path]:
         stage = path.with_name(f".{path.name}.partial-{os.getpid()}")
         stage.mkdir()
     except OSError as error:
-        raise _explained(error, path) or error from error
+        raise _explained(error, path, setting) or error from error
     try:
         with _locked(stage):
             yield stage
@@ -207,7 +208,7 @@ def staged(path: Path) -> Iterator[Path]:
     except BaseException as error:
         sync(_written())
         shutil.rmtree(stage, ignore_errors=True)
-        explained = _explained(error, path)
+        explained = _explained(error, path, setting)
         if explained is None:
             raise
         raise explained from error
@@ -316,7 +317,7 @@ def _flush(place: Path) -> None:
         os.close(handle)
 
 
-def _explained(error: BaseException, path: Path) -> StoreError | None:
+def _explained(error: BaseException, path: Path, setting: str) -> StoreError | None:
     """Return what a user can do about a failed write, if anything."""
     cause: BaseException | None = error
     while cause is not None:
@@ -325,12 +326,12 @@ def _explained(error: BaseException, path: Path) -> StoreError | None:
             return StoreError(
                 f"The disk is full: {path} could not be written, and what was written "
                 f"has been removed. Free some space, or choose another place with "
-                f"paths.stores."
+                f"{setting}."
             )
         if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             return StoreError(
                 f"{path} cannot be written ({os.strerror(code)}). Choose a place that "
-                f"you may write to with paths.stores."
+                f"you may write to with {setting}."
             )
         cause = cause.__cause__ or cause.__context__
     return None

@@ -214,3 +214,50 @@ class LiveSettings:
                 "ensembles needs an edition of the Global Carbon Budget: give "
                 "workbook=PATH. That of 2024 is at https://doi.org/10.18160/gcp-2024."
             )
+
+
+@dataclass
+class PromoteSettings:
+    """Which run nights shall use, or which domain goes back to the one before.
+
+    Attributes:
+        run: The run, a path or the name of a folder below the runs.
+        rollback: Go back to the champion before the present one.
+        domain: "land" or "ocean", with ``rollback``; a run knows its own.
+        force: Promote a run that the gate refuses; needs a reason.
+        reason: Why, for the record.
+    """
+
+    run: str = ""
+    rollback: bool = False
+    domain: str = ""
+    force: bool = False
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that one thing is asked for.
+
+        Raises:
+            SettingsError: If there is no run or a run too many, the domain of a
+                rollback is not known, or force has no reason.
+        """
+        if bool(self.run) == self.rollback:
+            raise SettingsError(
+                "promote needs one of two: run=RUN, with the path that `sink-emulator "
+                "train` printed, or rollback=true domain=land."
+            )
+        if self.rollback and self.domain not in ("land", "ocean"):
+            raise SettingsError(
+                f"domain is {self.domain!r}, but rollback=true needs domain=land or "
+                f"domain=ocean."
+            )
+        if self.run and self.domain:
+            raise SettingsError(
+                f"domain={self.domain} goes with rollback=true; a run knows its own. "
+                f"Leave it out."
+            )
+        if self.force and not self.reason.strip():
+            raise SettingsError(
+                "force=true promotes what the gate refuses, and the record must say "
+                "why: add reason='WHY'."
+            )

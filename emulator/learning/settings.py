@@ -216,11 +216,13 @@ class PathsSettings:
         data: Folder of the files that catalog entries name.
         stores: Folder of prepared stores.
         runs: Folder of runs.
+        models: Folder of the runs that nights use.
     """
 
     data: str = "data"
     stores: str = "stores"
     runs: str = "runs"
+    models: str = "models"
 
 
 @dataclass

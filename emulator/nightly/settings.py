@@ -22,8 +22,8 @@ class PredictSettings:
     """Which runs are asked, about which forcing, and where the map goes.
 
     Attributes:
-        land: The land run, a path or the name of a folder below the runs; None for
-            a map of the ocean alone.
+        land: The land run, a path or the name of a folder below the runs, or
+            "current" for the champion; None for a map of the ocean alone.
         ocean: The ocean run, alike.
         forcing: The forcing, a path of a store or a name given to ``prepare``. A name
             is looked up for each domain, as NAME and as NAME_<domain>. Empty for the

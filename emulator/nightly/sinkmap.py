@@ -32,6 +32,7 @@ from emulator.carbon.variables import variable
 from emulator.data import regrid
 from emulator.data.stores import code_version
 from emulator.evaluation import figures
+from emulator.evaluation.champion import CURRENT, find_champion
 from emulator.learning.inference import open_run
 from emulator.nightly import intervals, layout, picture, provenance, publish
 from emulator.nightly.budget import FRACTIONS, SINKS, regional_totals
@@ -51,6 +52,7 @@ def predict(
     *,
     runs_root: Path = Path("runs"),
     stores_root: Path = Path("stores"),
+    models_root: Path = Path("models"),
 ) -> Path:
     """Ask one or two trained runs about a forcing, and write the sink map.
 
@@ -58,6 +60,7 @@ def predict(
         settings: What to ask, and where the map goes.
         runs_root: Folder in which runs named without a path lie.
         stores_root: Folder in which forcing named without a path lies.
+        models_root: Folder of the champions, which ``current`` means.
 
     Returns:
         The path of the Zarr store; ``sink.nc`` (or its name) lies beside it, and a
@@ -67,12 +70,14 @@ def predict(
         CheckpointError: If a run cannot be read, or does not fit the forcing.
         StoreError: If the forcing is not there or does not fit, or the map cannot be
             written.
-        SettingsError: If a run is of the other domain, or the grid is not known.
+        SettingsError: If a run is of the other domain, there is no champion that was
+            asked for, or the grid is not known.
     """
     # Before the minutes of work, not after them.
     publish.require_free(Path(settings.out), overwrite=settings.overwrite)
-    land = _ask("land", settings.land, settings, runs_root, stores_root)
-    ocean = _ask("ocean", settings.ocean, settings, runs_root, stores_root)
+    roots = (runs_root, stores_root, models_root)
+    land = _ask("land", settings.land, settings, *roots)
+    ocean = _ask("ocean", settings.ocean, settings, *roots)
     sink_map = assemble(land, ocean, map_grid=settings.map.grid or None)
     store = publish.write(sink_map, Path(settings.out), overwrite=settings.overwrite)
     figures.save(picture.draw(sink_map), store.with_suffix(".png"))
@@ -136,17 +141,25 @@ def assemble(
     return sink_map
 
 
+def _find_run(domain: str, run: str, runs_root: Path, models_root: Path) -> Path:
+    """Return the champion, a run given as a path, or one below ``runs_root``."""
+    if run == CURRENT:
+        return find_champion(domain, models_root)
+    return Path(run) if Path(run).exists() else runs_root / run
+
+
 def _ask(
     domain: str,
     run: str | None,
     settings: PredictSettings,
     runs_root: Path,
     stores_root: Path,
+    models_root: Path,
 ) -> xr.Dataset | None:
     """Return the prediction of one domain, as the module describes it."""
     if not run:
         return None
-    folder = Path(run) if Path(run).exists() else runs_root / run
+    folder = _find_run(domain, run, runs_root, models_root)
     emulator = open_run(folder)
     if emulator.domain != domain:
         raise SettingsError(
