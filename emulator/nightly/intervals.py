@@ -322,8 +322,8 @@ def _draws(
 ) -> xr.Dataset | None:
     """Return joint draws of the whole years within reach; None where none can be.
 
-    They need such a year, errors of consecutive whole years, and more of these than
-    there are regions.
+    They need such a year, errors of consecutive whole years, more of these than there
+    are regions, and regions that hold all cells.
     """
     inside = (lead >= 1) & (lead <= calibrated.leads)
     years, count = np.unique(years_of(months[inside]), return_counts=True)
@@ -348,9 +348,11 @@ def _draws(
         kept.grid,
     )
     there = coarse_area.ravel() > 0
+    shares = _shares(calibrated, kept.grid)[:, there]
+    if not np.allclose(shares.sum(axis=0), 1.0, atol=1e-6):
+        return None
     errors = np.nan_to_num(kept.errors.reshape(kept.months.size, -1)[:, there])
     paths = year_blocks(errors, years.size)[-(FEWEST_DRAWS - 1) :]
-    shares = _shares(calibrated, kept.grid)[:, there]
     one = normal_multiple(calibrated.level)
     rows = np.isin(reach.years, years)
     spread = TotalSpread(

@@ -175,6 +175,25 @@ def test_errors_that_make_no_paths_make_no_draws(root: Path, kept: slice) -> Non
     assert "interval_half_width" in found
 
 
+def test_regions_that_hold_not_all_cells_make_no_draws(root: Path) -> None:
+    run = emulator.open_run(root / "land")
+    path = root / "land" / "calibration.json"
+    before = path.read_text()
+    content = json.loads(before)
+    content["regions"] = ["north", "tropics"]
+    for period in ("month", "year"):
+        content["factors"][f"region/{period}"]["reference"].pop()
+    forcing = read_forcing(root / "tiny-land.zarr", "land", run.forcing_names)
+    path.write_text(json.dumps(content))
+    try:
+        found = intervals.of_run(root / "land", run, forcing)
+    finally:
+        path.write_text(before)
+    assert found is not None
+    assert found["region"].to_numpy().tolist() == ["globe", "north", "tropics"]
+    assert "draws" not in found
+
+
 # By hand
 
 
