@@ -27,6 +27,9 @@ DEVIATION_FLOOR = 0.01
 of the variable's spread over the globe: below it lie constants (sea ice in the
 tropics) and rounding, which must not be blown up to unit size."""
 
+ANY_CO2 = torch.finfo(torch.float32)
+"""All that can be told: no limit."""
+
 LEAST_CO2 = {"level": 1.0, "rise": 0.003}
 """Least spread of CO2 that is a signal: 1 ppm, as level and as rise at 330 ppm."""
 
@@ -202,7 +205,7 @@ def fit_normaliser(
         co2_centre=torch.tensor(centre),
         co2_spread=torch.tensor(spread),
         co2_range=torch.tensor(
-            [co2.min(), co2.max()] if model.co2_beyond == "hold" else [-np.inf, np.inf],
+            [co2.min(), co2.max()] if model.co2_beyond == "hold" else [ANY_CO2.min, ANY_CO2.max],
             dtype=torch.float32,
         ),
         static=static.float().contiguous(),
