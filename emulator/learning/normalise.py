@@ -205,7 +205,9 @@ def fit_normaliser(
         co2_centre=torch.tensor(centre),
         co2_spread=torch.tensor(spread),
         co2_range=torch.tensor(
-            [co2.min(), co2.max()] if model.co2_beyond == "hold" else [ANY_CO2.min, ANY_CO2.max],
+            [co2.min(), co2.max()]
+            if model.co2_beyond == "hold"
+            else [ANY_CO2.min, ANY_CO2.max],
             dtype=torch.float32,
         ),
         static=static.float().contiguous(),
