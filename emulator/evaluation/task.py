@@ -77,7 +77,7 @@ class Task:
     @cached_property
     def usable(self) -> Mask:
         """Months whose whole memory is known; shape (simulation, time)."""
-        known = self.weather >= 0
+        known = (self.weather >= 0) & np.isfinite(self.co2)
         # A slow mean is known in all cells or in none.
         slow: Mask = np.asarray(np.isfinite(self.slow[..., 0]).all(axis=2))
         known &= slow[:, self.year]
@@ -204,9 +204,12 @@ class Task:
 
     @cached_property
     def co2_anomalies(self) -> Array:
-        """CO2 minus the simulation's training mean, over the spread; (sim., time)."""
-        departure = self.co2 - self.co2[:, self.train].mean(1, keepdims=True)
-        spread = departure[:, self.train].std()
+        """CO2 minus the simulation's training mean, over the spread; (sim., time).
+
+        NaN where it is not known, which no row of ``rows`` reaches.
+        """
+        departure = self.co2 - np.nanmean(self.co2[:, self.train], 1, keepdims=True)
+        spread = np.nanstd(departure[:, self.train])
         return np.asarray(departure / spread if spread > 0 else 0.0 * departure)
 
     @cached_property

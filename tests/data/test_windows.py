@@ -93,7 +93,7 @@ def test_co2_is_told_as_level_or_as_rise(land_store: Path) -> None:
     level, rise = land(land_store), land(land_store, co2_as="rise")
     assert level.co2_as == "level"
     assert rise.co2_as == "rise"
-    # A constant CO2 is its own mean; 2 ppm a year are 29 ppm more than 30 years' mean.
+    # A constant CO2 is its own mean; the other rises from its first value.
     assert (rise.co2[0] == 0).all()
     month = 20 * 12 + 6
     ppm = float(level.co2[2, month])

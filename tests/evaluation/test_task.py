@@ -47,6 +47,18 @@ def test_usable_months_are_those_of_the_network(cube: Cube, task: Task) -> None:
         )
 
 
+def test_months_of_unknown_co2_are_not_used(cube: Cube) -> None:
+    co2 = cube.co2.clone()
+    unknown = int(np.flatnonzero(cube.months == np.datetime64("1994-06"))[0])
+    co2[2, unknown] = np.nan
+    holed = replace(cube, co2=co2)
+    found = tasks.from_cube(holed, "nbp", SPLIT, MEMORY)
+    np.testing.assert_array_equal(found.usable[2], usable_months(holed, 2, MEMORY))
+    assert not found.usable[2, unknown]
+    known = np.delete(found.co2_anomalies[2], unknown)
+    assert np.isfinite(known).all()
+
+
 def test_anomalies_have_no_mean_in_training_months(task: Task) -> None:
     known = task.anomalies[:, :, task.train]
     by_month = known.reshape(*known.shape[:2], 9, 12, -1).mean(axis=2)
