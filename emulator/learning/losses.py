@@ -15,6 +15,9 @@ from emulator.data.windows import Cube
 from emulator.learning.batch import Batch
 from emulator.learning.normalise import Normaliser
 
+TERMS = ("cells", "globe", "bands")
+"""Names of the terms of the loss, in the order in which they are added."""
+
 
 def cell_weights(area: Tensor, normaliser: Normaliser, sd_power: float) -> Tensor:
     """Return the weight of a squared standardised error.

@@ -8,10 +8,12 @@ on to the very same weights.
 
 import copy
 import math
+import operator
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +144,20 @@ class EmulatorTraining(lightning.LightningModule):
 
     def training_step(self, _: Any, __: int) -> Tensor:
         """Return the loss of the step that comes next."""
-        step, work = self.global_step, self.materials
+        terms = self.terms(self.global_step)
+        loss = reduce(operator.add, terms.values())
+        self.loss_sum += torch.stack(
+            [loss.detach().double(), self.loss_sum.new_ones(())]
+        )
+        self.log("loss", loss, prog_bar=True, batch_size=1)
+        return loss
+
+    def terms(self, step: int) -> dict[str, Tensor]:
+        """Return what a step's loss is the sum of, each times its weight.
+
+        Names are those of ``losses.TERMS``; a term whose weight is 0 is not there.
+        """
+        work = self.materials
         # Dropout must not depend on how often the run was interrupted.
         torch.manual_seed(work.sampler.seed * 1_000_003 + step)
         draw = work.sampler.draw(step).on(self.device)
@@ -150,16 +165,14 @@ class EmulatorTraining(lightning.LightningModule):
             work.data, draw, work.memory, work.settings.months_per_sample
         )
         answer = self.network(batch.forcing, batch.static, batch.teacher).float()
-        loss = cell_loss(answer, batch)
+        terms = {"cells": cell_loss(answer, batch)}
         if work.settings.has_annual_terms:
             globe, bands = work.annual(answer, batch)
-            loss = loss + work.settings.annual_weight * globe
-            loss = loss + work.settings.regional_weight * bands
-        self.loss_sum += torch.stack(
-            [loss.detach().double(), self.loss_sum.new_ones(())]
-        )
-        self.log("loss", loss, prog_bar=True, batch_size=len(batch.teacher))
-        return loss
+            if work.settings.annual_weight > 0:
+                terms["globe"] = work.settings.annual_weight * globe
+            if work.settings.regional_weight > 0:
+                terms["bands"] = work.settings.regional_weight * bands
+        return terms
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Follow the weights, validate and save when it is time."""
