@@ -1,6 +1,6 @@
 """Spin-up and simulations S0, S1 and S2 of a land teacher."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from emulator.carbon import timeaxis
 from emulator.data.testbed.geography import Geography
 from emulator.data.testbed.land import LandFluxes, LandForcing, LandModel, LandState
 from emulator.data.testbed.land_structure import LandTeacher
+from emulator.data.testbed.prescribed import Prescribed
 from emulator.data.testbed.scenario import PREINDUSTRIAL_CO2, Spans, co2
 from emulator.data.testbed.weather import Weather
 
@@ -51,11 +52,7 @@ def simulations(
         Name of the simulation, the model with its cells, and the fluxes of all months
         from January of the first to December of the last year; (month, cell).
     """
-    cells = weather.land_cells
-    kept = (geography.land_fraction.ravel()[cells] >= _LEAST_LAND) & (
-        geography.ice_fraction.ravel()[cells] < 0.5
-    )
-    run = _Run(LandModel(teacher, geography, cells[kept]), weather, kept, calendar)
+    run = _Run.of(teacher, geography, weather, calendar)
     state = run.spin_up(spans)
     years, repeated = spans.output, spans.recycled_year(spans.output)
     constant = np.full(years.size, PREINDUSTRIAL_CO2)
@@ -67,8 +64,51 @@ def simulations(
     yield "S2", run.model, run.through(state, years, co2(years), years)
 
 
+def prescribed(
+    teacher: LandTeacher,
+    geography: Geography,
+    weather: Weather,
+    spans: Spans,
+    calendar: str,
+    runs: Sequence[Prescribed],
+) -> tuple[LandModel, list[LandFluxes]]:
+    """Go on as S1 does, from the first year of output on, but as prescribed.
+
+    Args:
+        teacher: Its structure.
+        geography: The Earth.
+        weather: As in ``simulations``, for spin-up and history.
+        spans: Years of the simulations; every run begins with the first.
+        calendar: The teacher's calendar.
+        runs: What each run sees.
+
+    Returns:
+        The model with its cells, and the fluxes of all months of each run.
+    """
+    run = _Run.of(teacher, geography, weather, calendar)
+    state, history = run.spin_up(spans), spans.history
+    run.through(state, spans.recycled_year(history), co2(history), history, keep=False)
+    fluxes = []
+    for each in runs:
+        run.see(each.weather)
+        years = each.years
+        fluxes.append(run.through(state.copy(), years, each.co2, years))
+    return run.model, fluxes
+
+
 class _Run:
     """A model with its weather, which can be taken through any years."""
+
+    @classmethod
+    def of(
+        cls, teacher: LandTeacher, geography: Geography, weather: Weather, calendar: str
+    ) -> "_Run":
+        """Return the model on all cells with enough land and without an ice sheet."""
+        cells = weather.land_cells
+        kept = (geography.land_fraction.ravel()[cells] >= _LEAST_LAND) & (
+            geography.ice_fraction.ravel()[cells] < 0.5
+        )
+        return cls(LandModel(teacher, geography, cells[kept]), weather, kept, calendar)
 
     def __init__(
         self,
@@ -78,9 +118,16 @@ class _Run:
         calendar: str,
     ) -> None:
         self.model = model
-        self._fields = {name: field[:, kept] for name, field in weather.land.items()}
-        self._first = int(timeaxis.years_of(weather.months)[0])
+        self._kept = kept
         self._calendar = calendar
+        self.see(weather)
+
+    def see(self, weather: Weather) -> None:
+        """Take the weather of all years to come from ``weather``."""
+        self._fields = {
+            name: field[:, self._kept] for name, field in weather.land.items()
+        }
+        self._first = int(timeaxis.years_of(weather.months)[0])
 
     def spin_up(self, spans: Spans) -> LandState:
         """Return the state in balance with recycled weather and pre-industrial CO2."""

@@ -1,6 +1,6 @@
 """Spin-up and simulations A and B of an ocean teacher."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from emulator.data.testbed.ocean import (
     OceanState,
     OceanTeacher,
 )
+from emulator.data.testbed.prescribed import Prescribed
 from emulator.data.testbed.scenario import PREINDUSTRIAL_CO2, Spans, co2
 from emulator.data.testbed.weather import Weather, insolation
 
@@ -59,15 +60,42 @@ def simulations(
     run = _Run(teacher, geography, weather, spans, calendar)
     years, history = spans.output, spans.history
     constant = np.full(years.size, PREINDUSTRIAL_CO2)
-    state = run.model.first_state(run.mean)
-    for _ in range(_SPIN_UP_YEARS // _BLOCK_YEARS):
-        block = np.arange(_BLOCK_YEARS)
-        run.through(
-            state, None, np.full(block.size, PREINDUSTRIAL_CO2), block, keep=False
-        )
+    state = run.spin_up()
     yield "B", run.cells, run.through(state.copy(), None, constant, years)
     run.through(state, spans.recycled_year(history), co2(history), history, keep=False)
     yield "A", run.cells, run.through(state, years, co2(years), years)
+
+
+def prescribed(
+    teacher: OceanTeacher,
+    geography: Geography,
+    weather: Weather,
+    spans: Spans,
+    calendar: str,
+    runs: Sequence[Prescribed],
+) -> tuple[NDArray[np.int64], list[OceanFluxes]]:
+    """Go on as A does, from the first year of output on, but as prescribed.
+
+    Args:
+        teacher: Its structure.
+        geography: The Earth.
+        weather: As in ``simulations``, for spin-up and history.
+        spans: Years of the simulations; every run begins with the first.
+        calendar: The teacher's calendar.
+        runs: What each run sees.
+
+    Returns:
+        Flat index of the cells, and the output of all months of each run.
+    """
+    run = _Run(teacher, geography, weather, spans, calendar)
+    state, history = run.spin_up(), spans.history
+    run.through(state, spans.recycled_year(history), co2(history), history, keep=False)
+    output = []
+    for each in runs:
+        run.see(each.weather)
+        years = each.years
+        output.append(run.through(state.copy(), years, each.co2, years))
+    return run.cells, output
 
 
 class _Run:
@@ -82,11 +110,10 @@ class _Run:
         calendar: str,
     ) -> None:
         sea = 1 - geography.land_fraction.ravel()[weather.ocean_cells]
-        kept = sea >= _LEAST_SEA
+        kept = self._kept = sea >= _LEAST_SEA
         self.cells = weather.ocean_cells[kept]
-        self._fields = {name: field[:, kept] for name, field in weather.ocean.items()}
-        self._first = int(timeaxis.years_of(weather.months)[0])
         self._calendar = calendar
+        self.see(weather)
         grid = geography.grid
         lat = np.repeat(grid.lat, grid.shape[1])[self.cells]
         lon = np.tile(grid.lon, grid.shape[0])[self.cells]
@@ -102,6 +129,22 @@ class _Run:
         self.mean = self._forcing(None, np.array([PREINDUSTRIAL_CO2]), np.array([2001]))
         area = grid.cell_area().ravel()[self.cells] * sea[kept]
         self.model = OceanModel(teacher, lat, lon, area, self.mean)
+
+    def see(self, weather: Weather) -> None:
+        """Take the weather of all years to come from ``weather``."""
+        self._fields = {
+            name: field[:, self._kept] for name, field in weather.ocean.items()
+        }
+        self._first = int(timeaxis.years_of(weather.months)[0])
+
+    def spin_up(self) -> OceanState:
+        """Return the state in balance with mean seasons and pre-industrial CO2."""
+        state = self.model.first_state(self.mean)
+        block = np.arange(_BLOCK_YEARS)
+        constant = np.full(block.size, PREINDUSTRIAL_CO2)
+        for _ in range(_SPIN_UP_YEARS // _BLOCK_YEARS):
+            self.through(state, None, constant, block, keep=False)
+        return state
 
     def through(
         self,
