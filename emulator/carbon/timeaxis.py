@@ -16,7 +16,7 @@ from emulator.carbon.units import SECONDS_PER_DAY
 
 Months = NDArray[np.datetime64]
 Span = tuple[int, int]
-Part = Literal["train", "validation", "test"]
+Part = Literal["train", "validation", "test", "withheld"]
 
 CALENDARS = {
     **dict.fromkeys(("standard", "gregorian", "proleptic_gregorian"), "standard"),
@@ -128,7 +128,9 @@ class YearSplit:
 
     A span is (first year, last year), both included. ``validation`` and ``test`` may
     lie inside ``train``: they and the gap on both sides then drop out of training.
-    Outside, they must keep the distance themselves.
+    Outside, they must keep the distance themselves. Single years ``withheld`` from the
+    training span, such as those of an El Nino, drop out in the same way, together with
+    their neighbours, whose fluxes carry the echo of the extreme.
 
     Attributes:
         train: Span of training years, before anything inside it is taken out.
@@ -136,19 +138,25 @@ class YearSplit:
         test: Span of test years.
         gap_months: Months that must lie between two parts: the memory of the network,
             rounded up to whole years.
+        withheld: Years inside ``train`` that nothing is learned from, to be scored.
+        withheld_neighbours: Years on both sides of each that nothing is learned from
+            either, where the gap does not hide as many already.
     """
 
     train: Span
     validation: Span
     test: Span
     gap_months: int
+    withheld: tuple[int, ...] = ()
+    withheld_neighbours: int = 1
 
     def __post_init__(self) -> None:
         """Check the order, the overlap and the gaps.
 
         Raises:
             TimeAxisError: If a span runs backwards, two parts share years or come
-                closer than the memory, or no training year is left.
+                closer than the memory, a withheld year is no year of the training
+                span or one of test, or no training year is left.
         """
         if self.gap_months < 0:
             raise TimeAxisError(
@@ -166,10 +174,11 @@ class YearSplit:
         for part in ("validation", "test"):
             if not _contains(self.train, getattr(self, part)):
                 self._require_apart("train", part)
+        self._require_withheld()
         if not self.years("train").size:
             raise TimeAxisError(
-                f"No training year is left: taking validation, test and "
-                f"{self.gap_years}-year gaps out of {_text(self.train)} leaves "
+                f"No training year is left: taking validation, test and withheld years "
+                f"and {self.gap_years}-year gaps out of {_text(self.train)} leaves "
                 f"nothing. Lengthen train, or shorten the memory."
             )
 
@@ -180,6 +189,8 @@ class YearSplit:
 
     def years(self, part: Part) -> NDArray[np.int64]:
         """Return the years of a part, increasing; shape (year,)."""
+        if part == "withheld":
+            return np.unique(np.array(self.withheld, np.int64))
         first, last = getattr(self, part)
         years = np.arange(first, last + 1, dtype=np.int64)
         if part != "train":
@@ -189,11 +200,42 @@ class YearSplit:
             if _contains(self.train, other):
                 begin, end = other[0] - self.gap_years, other[1] + self.gap_years
                 keep &= (years < begin) | (years > end)
-        return years[keep]
+        return years[keep & ~self.near_withheld(years)]
+
+    def near_withheld(self, years: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which years a withheld one hides, itself included; same shape."""
+        distance = max(self.gap_years, self.withheld_neighbours)
+        apart = np.abs(years[..., None] - self.years("withheld"))
+        near: NDArray[np.bool_] = (apart <= distance).any(axis=-1)
+        return near
 
     def months(self, part: Part, months: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which ``months`` belong to a part; shape (time,)."""
         return np.isin(years_of(months), self.years(part))
+
+    def _require_withheld(self) -> None:
+        if self.withheld_neighbours < 0:
+            raise TimeAxisError(
+                f"withheld_neighbours must be 0 or more, got "
+                f"{self.withheld_neighbours}. Give the years on each side."
+            )
+        years, test = self.years("withheld"), self.years("test")
+        inside = (years >= self.train[0]) & (years <= self.train[1])
+        bad = years[~inside | np.isin(years, test)]
+        if bad.size:
+            raise TimeAxisError(
+                f"The withheld years {bad.tolist()} are not among the training years "
+                f"{_text(self.train)}, or are test years ({_text(self.test)}). Years "
+                f"that no training year follows belong to test."
+            )
+        close = self.years("validation")
+        close = close[self.near_withheld(close)]
+        if close.size:
+            raise TimeAxisError(
+                f"The validation years {close.tolist()} are withheld, or as near to "
+                f"the withheld years {years.tolist()} as the memory of "
+                f"{self.gap_months} months or their neighbours reach. Move validation."
+            )
 
     def _require_apart(self, one: str, other: str) -> None:
         early, late = sorted((getattr(self, one), getattr(self, other)))

@@ -143,6 +143,10 @@ class SplitSettings:
         held_out_region: A region without labels in training ("srex:AMZ",
             "latitude_bands:tropics", "box:SOUTH/NORTH/WEST/EAST"), or null.
         buffer: Distance around it where labels are hidden too, degrees.
+        withheld: Years of the training span, such as those of an El Nino, that are
+            scored by themselves; nothing is learned, normalised or chosen by them.
+        withheld_neighbours: Years on both sides of each that are left out with it, at
+            least; the gap of the memory may be longer.
     """
 
     train: list[int]
@@ -150,6 +154,8 @@ class SplitSettings:
     test: list[int]
     held_out_region: str | None = None
     buffer: float = 5.0
+    withheld: list[int] = field(default_factory=list)
+    withheld_neighbours: int = 1
 
     def __post_init__(self) -> None:
         """Check the values; ``SettingsError`` names the first bad one."""
@@ -165,6 +171,8 @@ class SplitSettings:
             validation=(self.validation[0], self.validation[1]),
             test=(self.test[0], self.test[1]),
             gap_months=memory,
+            withheld=tuple(self.withheld),
+            withheld_neighbours=self.withheld_neighbours,
         )
 
 
@@ -273,6 +281,13 @@ class TrainSettings:
             raise SettingsError(
                 f"This model works on whole maps, but learning.cells_per_batch is "
                 f"{self.learning.cells_per_batch}. Set it to 0 (all cells)."
+            )
+        first, last = self.data.years
+        if missing := [y for y in self.split.withheld if not first <= y <= last]:
+            raise SettingsError(
+                f"split.withheld names {missing}, but the labels of data.name="
+                f"{self.data.name} are asked for {first} to {last} only. Choose data "
+                f"that reach these years, or leave them out."
             )
         length = self.learning.months_per_sample
         if self.model.is_anchored and length % 12 and 12 % length:

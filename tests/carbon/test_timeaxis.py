@@ -114,6 +114,68 @@ def test_training_goes_on_after_what_is_held_out() -> None:
     assert split.years("train").tolist() == expected
 
 
+def test_withheld_years_take_their_neighbours_with_them() -> None:
+    # No memory: 1997-98 and one year on each side are hidden, nothing else.
+    split = YearSplit(
+        (1990, 2005), (1992, 1992), (2008, 2009), 0, withheld=(1998, 1997)
+    )
+    assert split.years("withheld").tolist() == [1997, 1998]
+    left = [1990, 1991, 1993, 1994, 1995, *range(2000, 2006)]
+    assert split.years("train").tolist() == left
+    # A memory of three years hides three years on each side, neighbours included.
+    split = YearSplit((1980, 2005), (1985, 1985), (2009, 2009), 36, withheld=(1997,))
+    assert split.years("train").tolist() == [
+        *range(1980, 1982),
+        *range(1989, 1994),
+        *range(2001, 2006),
+    ]
+    assert split.near_withheld(np.array([1993, 1994, 1997, 2000, 2001])).tolist() == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_no_withheld_year_changes_nothing() -> None:
+    split = YearSplit((1950, 2000), (1970, 1971), (1987, 1987), gap_months=13)
+    other = YearSplit(
+        (1950, 2000), (1970, 1971), (1987, 1987), 13, withheld_neighbours=5
+    )
+    assert split.years("withheld").size == 0
+    assert split.years("train").tolist() == other.years("train").tolist()
+
+
+@pytest.mark.parametrize(
+    ("withheld", "neighbours", "message"),
+    [
+        ((2006,), 1, r"withheld years \[2006\] are not among the training years 1990-"),
+        ((1997, 2001), 1, r"withheld years \[2001\] .* or are test years \(2001-2001"),
+        ((1993,), 1, r"validation years \[1992\] are withheld, or as near .* \[1993\]"),
+        ((1997,), -1, r"withheld_neighbours must be 0 or more, got -1"),
+        (tuple(range(1993, 2000, 3)), 9, r"validation years \[1992\]"),
+    ],
+)
+def test_withheld_years_that_collide_are_refused(
+    withheld: tuple[int, ...], neighbours: int, message: str
+) -> None:
+    with pytest.raises(TimeAxisError, match=message):
+        YearSplit(
+            (1990, 2005),
+            (1992, 1992),
+            (2001, 2001),
+            0,
+            withheld=withheld,
+            withheld_neighbours=neighbours,
+        )
+
+
+def test_withholding_everything_leaves_no_training_year() -> None:
+    with pytest.raises(TimeAxisError, match="test and withheld years and 0-year gaps"):
+        YearSplit((1990, 1992), (1995, 1995), (1999, 1999), 0, withheld=(1991,))
+
+
 def test_months_of_a_part() -> None:
     split = YearSplit((2000, 2001), (2003, 2003), (2005, 2006), gap_months=12)
     months = month_range("2001-12", "2003-02")

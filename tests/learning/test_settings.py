@@ -51,6 +51,22 @@ def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
         write_settings(tiny_settings(steps=3), tmp_path)
 
 
+def test_withheld_years_reach_the_split() -> None:
+    split = SplitSettings(*SPLIT, withheld=[1996], withheld_neighbours=2)
+    years = split.years(memory=0)
+    assert years.years("withheld").tolist() == [1996]
+    assert 1994 not in years.years("train")
+    assert SplitSettings(*SPLIT).years(memory=0).withheld == ()
+
+
+def test_withheld_years_must_be_in_the_data() -> None:
+    split = SplitSettings([1990, 2022], [2001, 2001], [2006, 2008], withheld=[1996])
+    tiny_settings(split=split)
+    split.withheld = [1996, 2015, 2016]
+    with pytest.raises(SettingsError, match=r"names \[2015, 2016\], but .* 1990 to 200"):
+        tiny_settings(split=split)
+
+
 def test_unreadable_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot be read .* Give the folder"):
         read_settings(tmp_path)
