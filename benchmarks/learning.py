@@ -82,7 +82,7 @@ def fit_some(settings: TrainSettings, cube: Cube, steps: int, folder: Path) -> F
         validate_every=steps,
         save_every=2 * steps,
     )
-    years = settings.split.years(settings.model.memory).years("train")
+    years = settings.years().years("train")
     part = np.isin(years_of(cube.months), years)
     modules: list[EmulatorTraining] = []
 

@@ -30,10 +30,11 @@ from emulator.evaluation.metrics import MONTHS_PER_YEAR
 from emulator.evaluation.scorecard import find_run, find_store
 from emulator.evaluation.settings import CalibrateSettings
 from emulator.evaluation.task import Array, Mask
-from emulator.learning.fit import refit, training_cube, years_but_test
+from emulator.learning.fit import refit, training_cube
 from emulator.learning.inference import Emulator, load_emulator
 from emulator.learning.offered import require_cube
 from emulator.learning.settings import settings_from_dict
+from emulator.learning.withheld import years_but_test
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def calibrate_run(
     cube = training_cube(train, store)
     require_cube(cube, emulator.first)
     offered = np.intersect1d(
-        years_but_test(train.split.years(emulator.memory)),
+        years_but_test(train.years()),
         _labelled_years(forecasts.labels_of(cube, subject), cube.months),
     )
     origins = plan_origins(offered, settings.origins, settings.leads, settings.level)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.grid import Grid
@@ -22,6 +23,7 @@ from emulator.data.stores import code_version
 from emulator.data.windows import Cube
 from emulator.evaluation import (
     drawing,
+    extremes,
     forecasts,
     hindcast,
     judged,
@@ -118,7 +120,14 @@ def evaluate(
     ]
     records.sort(key=scores.rank)
     intervals = _intervals(context, settings, run_dir, wanted)
-    reads = count_reads(run_dir) if settings.split == "test" else read_count(run_dir)
+    read = read_count if settings.split == "validation" else count_reads
+    reads = read(run_dir)
+    extreme = extremes.score(
+        found[0],
+        context.cube.labels[..., context.cube.fluxes.index(fluxes[0]), :].numpy(),
+        context.cube.months,
+        _fitted_years(context),
+    )
     held = reality.hold(records, seen)
     card = {
         "schema": SCHEMA,
@@ -128,12 +137,14 @@ def evaluate(
         "baselines": DESCRIPTIONS,
         "definitions": scores.DEFINITIONS,
         "intervals": intervals,
+        "extremes": {"definitions": extremes.DEFINITIONS, "records": extreme},
         "records": records,
         "observed": held.as_dict(),
     }
     suffix = "" if settings.split == "test" else f"-{settings.split}"
     drawing.draw(found[0], card, context.cube, run_dir / f"figures{suffix}")
-    _write(run_dir / f"scorecard{suffix}.md", report.markdown(card) + held.markdown())
+    text = report.markdown(card) + extremes.markdown(extreme) + held.markdown()
+    _write(run_dir / f"scorecard{suffix}.md", text)
     text = json.dumps(card, allow_nan=False)
     return _write(run_dir / f"scorecard{suffix}.json", text)
 
@@ -227,10 +238,10 @@ def _prepare(
         train=train,
         store=store,
         cube=cube,
-        split=train.split.years(emulator.memory),
-        part="test" if settings.split == "test" else "validation",
+        split=train.years(),
+        part=cast("Part", settings.split),
         # Scored on validation years, baselines must not be fitted there.
-        refit=train.learning.refit and settings.split == "test",
+        refit=train.learning.refit and settings.split != "validation",
         inside=inside,
         hidden=hidden,
         region_sets=packed_regions(
@@ -351,6 +362,15 @@ def _key(context: _Context, flux: str) -> dict[str, Any]:
     }
 
 
+def _fitted_years(context: _Context) -> npt.NDArray[np.int64]:
+    """Return the calendar years that network and baselines learned from."""
+    split = context.split
+    years = [split.years("train")]
+    if context.train.learning.refit:
+        years.append(split.years("validation"))
+    return np.concatenate(years)
+
+
 def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
     first = context.emulator.first
     split: SplitSettings = context.train.split
@@ -364,6 +384,11 @@ def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
         caveats.append(
             f"Upper bound: inputs are the teacher's own state "
             f"({', '.join(sorted(own_state))}), which no night has."
+        )
+    if context.part == "withheld":
+        caveats.append(
+            "These are withheld years inside the record: interpolation, never the "
+            "headline."
         )
     if context.part == "validation":
         caveats.append(
@@ -390,6 +415,7 @@ def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
             "train": split.train,
             "validation": split.validation,
             "test": split.test,
+            "withheld": context.split.years("withheld").tolist(),
             "gap_years": context.split.gap_years,
             "held_out_region": split.held_out_region,
             "buffer": split.buffer,

@@ -24,6 +24,7 @@ from emulator.learning.settings import (
     write_settings,
 )
 from emulator.learning.stage import Outcome, run_stage
+from emulator.learning.withheld import withhold_late, withhold_random, years_but_test
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def train(settings: TrainSettings, store: Path, run_dir: Path) -> Path:
         StoreError: If the store cannot serve the run.
         CheckpointError: If the state to resume from is damaged.
     """
-    split = settings.split.years(settings.model.memory)
+    split = settings.years()
     if settings.machine.accelerator == "gpu" and not torch.cuda.is_available():
         raise SettingsError(
             "machine.accelerator is 'gpu', but torch finds none here. Choose "
@@ -140,12 +141,28 @@ def refit(
 
 
 def training_cube(settings: TrainSettings, store: Path) -> Cube:
-    """Return the cube of the run's variables and simulations.
+    """Return the cube of the run's variables, simulations and known labels.
 
     Raises:
         SettingsError: If settings ask for what the data do not offer.
         StoreError: If the store cannot serve the run.
     """
+    return with_known_labels(_whole_cube(settings, store), settings)
+
+
+def with_known_labels(cube: Cube, settings: TrainSettings) -> Cube:
+    """Return the cube without the labels that are withheld from the run."""
+    learning = settings.learning
+    if learning.label_fraction == 1:
+        return cube
+    split = settings.years()
+    if learning.labels_withheld == "late":
+        return withhold_late(cube, split)
+    return withhold_random(cube, split, learning.label_fraction, settings.seed)
+
+
+def _whole_cube(settings: TrainSettings, store: Path) -> Cube:
+    """Return the cube with all labels of the store."""
     data, model = settings.data, settings.model
     _require_offered("model.fluxes", model.fluxes, data.fluxes)
     _require_offered("model.forcing", model.forcing, data.forcing_variables)
@@ -256,16 +273,6 @@ def _checkpoint(
             "last_month": str(months[-1]),
         },
     )
-
-
-def years_but_test(split: YearSplit) -> NDArray[np.int64]:
-    """Return train and validation years and what lies between, apart from test."""
-    spans = (split.train, split.validation)
-    years = np.unique(np.concatenate([np.arange(a, b + 1) for a, b in spans]))
-    first, last = split.test
-    near = (years >= first - split.gap_years) & (years <= last + split.gap_years)
-    kept: NDArray[np.int64] = years[~near]
-    return kept
 
 
 def _provenance(store: Path) -> dict[str, Any]:

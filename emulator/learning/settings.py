@@ -12,6 +12,7 @@ import yaml
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import YearSplit
 from emulator.data.settings import DataSettings
+from emulator.learning.withheld import LABELS_WITHHELD, keep_early
 from emulator.models import ModelSettings, model_from_dict, model_to_dict
 from emulator.models.base import require, require_choice
 
@@ -34,8 +35,11 @@ class LearningSettings:
         aligned: Whether training windows start where the blocks of inference do (12
             months: in January), or in any month.
         simulations: Simulations to learn from; empty = all of the store.
-        label_fraction: Share of training windows that keep their labels, drawn by
-            the seed; below 1 only for studies of how much data are needed.
+        label_fraction: Share of the years, apart from test, that keep their labels;
+            below 1 only for studies of how much data are needed.
+        labels_withheld: Which years lose theirs: "late" keeps the early, contiguous
+            part, whose last years are then those of validation, "random" draws years
+            for each simulation and teacher (``learning.withheld``).
         peak_rate: Learning rate after warm-up.
         weight_decay: Of AdamW.
         warmup_steps: Steps of linear rise of the rate; a cosine to zero follows.
@@ -63,6 +67,7 @@ class LearningSettings:
     aligned: bool = True
     simulations: list[str] = field(default_factory=list)
     label_fraction: float = 1.0
+    labels_withheld: str = "late"
     peak_rate: float = 3e-3
     weight_decay: float = 1e-2
     warmup_steps: int = 100
@@ -113,6 +118,9 @@ class LearningSettings:
             "learning.label_fraction",
             self.label_fraction,
             "in (0, 1]",
+        )
+        require_choice(
+            "learning.labels_withheld", self.labels_withheld, LABELS_WITHHELD
         )
         if self.has_annual_terms and (
             self.cells_per_batch or self.months_per_sample % 12 or not self.aligned
@@ -295,6 +303,18 @@ class TrainSettings:
                 f"learning.months_per_sample is {length}, but windows of this model "
                 f"hang on the calendar. Use a divisor or a multiple of 12."
             )
+
+    def years(self) -> YearSplit:
+        """Return the split of years with gaps, as far as labels may be known.
+
+        Raises:
+            TimeAxisError: If the spans collide, or the labels that are kept are too
+                few for the memory.
+        """
+        split, learning = self.split.years(self.model.memory), self.learning
+        if learning.label_fraction < 1 and learning.labels_withheld == "late":
+            return keep_early(split, learning.label_fraction)
+        return split
 
 
 def run_id(settings: TrainSettings) -> str:

@@ -242,10 +242,6 @@ def _sampler(
     ]
     learning = settings.learning
     drawn = np.array(windows, np.int64).reshape(-1, 3)
-    if learning.label_fraction < 1:
-        count = max(1, round(len(drawn) * learning.label_fraction))
-        order = np.random.default_rng([seed, len(drawn)]).permutation(len(drawn))
-        drawn = drawn[np.sort(order[:count])]
     cells = _labelled(cube).cells.any(dim=0).any(dim=0)
     return Sampler(
         drawn,

@@ -63,7 +63,9 @@ def test_withheld_years_must_be_in_the_data() -> None:
     split = SplitSettings([1990, 2022], [2001, 2001], [2006, 2008], withheld=[1996])
     tiny_settings(split=split)
     split.withheld = [1996, 2015, 2016]
-    with pytest.raises(SettingsError, match=r"names \[2015, 2016\], but .* 1990 to 200"):
+    with pytest.raises(
+        SettingsError, match=r"names \[2015, 2016\], but .* 1990 to 200"
+    ):
         tiny_settings(split=split)
 
 
@@ -105,6 +107,7 @@ def test_unknown_and_missing_settings_are_named() -> None:
         ({"peak_rate": 0.0}, "learning.peak_rate is 0.0"),
         ({"ema_decay": 1.0}, "learning.ema_decay is 1.0"),
         ({"label_fraction": 0.0}, "learning.label_fraction is 0.0"),
+        ({"labels_withheld": "early"}, "learning.labels_withheld is 'early', but"),
         ({"annual_weight": 1.0}, "need whole years of all cells, but"),
         (
             {"annual_weight": 1.0, "cells_per_batch": 0, "aligned": False},
@@ -145,6 +148,17 @@ def test_gaps_as_long_as_the_memory_are_enforced() -> None:
     ]
     with pytest.raises(TimeAxisError, match=r"needs 2 years between"):
         split.years(13)
+
+
+def test_years_follow_the_labels_that_are_kept() -> None:
+    whole = tiny_settings()
+    assert whole.years() == whole.split.years(3)
+    assert tiny_settings(label_fraction=0.5, labels_withheld="random").years() == (
+        whole.years()
+    )
+    # 1990 to 2004 are 15 years, of which 8 stay; the last two of them choose.
+    kept = tiny_settings(label_fraction=0.5).years()
+    assert (kept.train, kept.validation) == ((1990, 1997), (1996, 1997))
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
