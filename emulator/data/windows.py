@@ -5,7 +5,7 @@ RAM or on a GPU; a batch is then a set of indices. A month's memory runs along t
 weather that the simulation saw, not along the calendar.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from emulator.data.stores import TRAINING_SCHEMA, open_store
 MONTHS_AT_ONCE = 240
 """Months read at a time: 20 years of a 1 degree map are 62 MB, little beside the
 cube, and reading larger pieces is not faster."""
+
+Cut = Callable[[xr.Dataset], xr.Dataset]
+"""Takes out of an open store what shall not be known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +164,7 @@ def load_cube(
     teachers: Sequence[str] | None = None,
     co2_as: str = "level",
     slow_years: Sequence[int] = (),
+    cut: Cut | None = None,
 ) -> Cube:
     """Read what a run needs of a training store.
 
@@ -176,6 +180,8 @@ def load_cube(
         teachers: Which teachers; all when None.
         co2_as: How CO2 is told: "level" or "rise", see ``told_co2``.
         slow_years: Numbers of years to average forcing over, see ``slow_means``.
+        cut: Applied to the store before anything is read. Where it adds
+            ``labels_until`` (teacher), no label of a later month is read.
 
     Returns:
         The cube, on the CPU.
@@ -187,6 +193,8 @@ def load_cube(
             rise and its table begins too late.
     """
     store = open_store(path, TRAINING_SCHEMA)
+    if cut is not None:
+        store = cut(store)
     simulation_places = _places(store, "simulation", simulations, path)
     teacher_places = _places(store, "teacher", teachers, path)
     _require_variables(store, path, fluxes, ("simulation", "teacher", "time"))
@@ -203,7 +211,9 @@ def load_cube(
             for channel, name in enumerate(fluxes):
                 # Plain integers: lists of places make Zarr read month by month.
                 field = store[name][simulation, teacher]
-                labels[s, t, :, channel] = _packed(field, cells)
+                known = _labels_known(store, teacher)
+                labels[s, t, :known, channel] = _packed(field[:known], cells)
+                labels[s, t, known:, channel] = np.nan
     labelled = np.isfinite(labels).any(axis=(0, 1, 2, 3))
     if not labelled.any():
         raise StoreError(
@@ -273,6 +283,15 @@ def _require_variables(
             f"{path} has no {missing} with dimensions {dims}, it has {there}. Ask for "
             f"one of these, or prepare a store with it."
         )
+
+
+def _labels_known(store: xr.Dataset, teacher: int) -> int:
+    """Return of how many leading months the labels of a teacher may be read."""
+    months = as_months(store["time"].to_numpy())
+    if "labels_until" not in store.coords:
+        return months.size
+    last = store["labels_until"].to_numpy()[teacher].astype("M8[M]")
+    return int((months <= last).sum())
 
 
 def _co2(store: xr.Dataset, path: Path | str, co2_as: str) -> NDArray[np.float32]:

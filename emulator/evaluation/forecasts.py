@@ -5,6 +5,7 @@ sink map publishes it. Errors of single teachers are averaged before anything is
 them, since what they have in common does not average out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,16 +63,25 @@ def subject_of(emulator: Emulator) -> Subject:
     Raises:
         SettingsError: If the run has no net flux, or no transient simulation.
     """
-    fluxes = [flux for flux in NET_FLUXES if flux in emulator.fluxes]
-    simulations = [name for name in TRANSIENT if name in emulator.first.simulations]
-    if not (fluxes and simulations):
+    return choose_subject(emulator.fluxes, emulator.first.simulations)
+
+
+def choose_subject(fluxes: Sequence[str], simulations: Sequence[str]) -> Subject:
+    """Return the net flux and the transient simulation among those learned.
+
+    Raises:
+        SettingsError: If there is no net flux, or no transient simulation.
+    """
+    net = [flux for flux in NET_FLUXES if flux in fluxes]
+    transient = [name for name in TRANSIENT if name in simulations]
+    if not (net and transient):
         raise SettingsError(
-            f"Intervals need one of the fluxes {', '.join(NET_FLUXES)} and of the "
+            f"Forecasts need one of the fluxes {', '.join(NET_FLUXES)} and of the "
             f"simulations {', '.join(TRANSIENT)}, but the run learned "
-            f"{', '.join(emulator.fluxes)} of {', '.join(emulator.first.simulations)}. "
-            f"Calibrate a run that learned both."
+            f"{', '.join(fluxes)} of {', '.join(simulations)}. Take a run that "
+            f"learned both."
         )
-    return Subject(fluxes[0], simulations[0])
+    return Subject(net[0], transient[0])
 
 
 def forecast(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import YearSplit, years_of
 from emulator.data.stores import TRAINING_SCHEMA, open_store
-from emulator.data.windows import Cube, load_cube
+from emulator.data.windows import Cube, Cut, load_cube
 from emulator.learning.checkpoint import CHECKPOINT_FILE, Checkpoint, save_checkpoint
 from emulator.learning.metrics import METRICS_FILE, MetricsFile
 from emulator.learning.settings import (
@@ -32,13 +32,16 @@ PROVENANCE = ("evidence", "catalog", "title", "gates_overridden", "own_state")
 """Attributes of the training store that travel in the checkpoint."""
 
 
-def train(settings: TrainSettings, store: Path, run_dir: Path) -> Path:
+def train(
+    settings: TrainSettings, store: Path, run_dir: Path, *, cut: Cut | None = None
+) -> Path:
     """Train every member of a run, going on where an earlier call stopped.
 
     Args:
         settings: The run.
         store: The training store.
         run_dir: Folder of the run; members that are finished there are left alone.
+        cut: Takes out of the store what the run may not know.
 
     Returns:
         ``run_dir``, with ``settings.yaml``, ``metrics.csv`` and
@@ -70,7 +73,7 @@ def train(settings: TrainSettings, store: Path, run_dir: Path) -> Path:
     if not missing:
         log.info("Found %s finished.", run_dir)
         return run_dir
-    cube = training_cube(settings, store)
+    cube = training_cube(settings, store, cut)
     with _computing(settings.machine.threads):
         for seed in missing:
             log.info("Training member %d in %s.", seed, folders[seed])
@@ -140,14 +143,19 @@ def refit(
     return folder
 
 
-def training_cube(settings: TrainSettings, store: Path) -> Cube:
+def training_cube(settings: TrainSettings, store: Path, cut: Cut | None = None) -> Cube:
     """Return the cube of the run's variables, simulations and known labels.
+
+    Args:
+        settings: The run.
+        store: The training store.
+        cut: Takes out of the store what the run may not know.
 
     Raises:
         SettingsError: If settings ask for what the data do not offer.
         StoreError: If the store cannot serve the run.
     """
-    return with_known_labels(_whole_cube(settings, store), settings)
+    return with_known_labels(_whole_cube(settings, store, cut), settings)
 
 
 def with_known_labels(cube: Cube, settings: TrainSettings) -> Cube:
@@ -161,8 +169,8 @@ def with_known_labels(cube: Cube, settings: TrainSettings) -> Cube:
     return withhold_random(cube, split, learning.label_fraction, settings.seed)
 
 
-def _whole_cube(settings: TrainSettings, store: Path) -> Cube:
-    """Return the cube with all labels of the store."""
+def _whole_cube(settings: TrainSettings, store: Path, cut: Cut | None) -> Cube:
+    """Return the cube with all labels that ``cut`` leaves in the store."""
     data, model = settings.data, settings.model
     _require_offered("model.fluxes", model.fluxes, data.fluxes)
     _require_offered("model.forcing", model.forcing, data.forcing_variables)
@@ -173,6 +181,7 @@ def _whole_cube(settings: TrainSettings, store: Path) -> Cube:
         static=data.static_variables,
         co2_as=model.co2_as,
         slow_years=model.slow_years,
+        cut=cut,
     )
     learned = settings.learning.simulations
     if not learned:
