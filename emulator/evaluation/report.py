@@ -39,7 +39,7 @@ def _head(card: Card) -> Iterator[str]:
     yield f"# Scorecard of {card['run']}"
     yield ""
     yield f"**Evidence: {card['evidence']}.** Scores of the **{split['part']}** years "
-    yield f"{split[split['part']][0]}-{split[split['part']][1]}."
+    yield f"{_years(split)}."
     yield ""
     yield "| | |"
     yield "|---|---|"
@@ -49,6 +49,7 @@ def _head(card: Card) -> Iterator[str]:
         "training years": _span(split["train"]),
         "validation years": _span(split["validation"]),
         "test years": _span(split["test"]),
+        "withheld years": ", ".join(map(str, split.get("withheld", []))) or "none",
         "memory, gap": f"{card['memory']} months, {split['gap_years']} years",
         "fitted on": card["fitted_on"],
         "label climatology as input": card["label_climatology"],
@@ -271,6 +272,13 @@ def score_text(found: Card | float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _years(split: Card) -> str:
+    years = split[split["part"]]
+    if split["part"] == "withheld":
+        return ", ".join(map(str, years))
+    return _span(years)
 
 
 def _span(years: Sequence[int]) -> str:

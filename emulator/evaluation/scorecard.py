@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.grid import Grid
@@ -126,7 +125,7 @@ def evaluate(
         found[0],
         context.cube.labels[..., context.cube.fluxes.index(fluxes[0]), :].numpy(),
         context.cube.months,
-        _fitted_years(context),
+        int(emulator.first.about["last_month"][:4]),
     )
     held = reality.hold(records, seen)
     card = {
@@ -360,15 +359,6 @@ def _key(context: _Context, flux: str) -> dict[str, Any]:
         "static": context.cube.static_names,
         "cells": len(context.cube.cells),
     }
-
-
-def _fitted_years(context: _Context) -> npt.NDArray[np.int64]:
-    """Return the calendar years that network and baselines learned from."""
-    split = context.split
-    years = [split.years("train")]
-    if context.train.learning.refit:
-        years.append(split.years("validation"))
-    return np.concatenate(years)
 
 
 def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:

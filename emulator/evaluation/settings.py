@@ -8,7 +8,7 @@ from emulator.evaluation.ensembles import EnsembleSettings
 CELL_BASELINES = ("climatology", "trend", "persistence", "ridge", "lightgbm")
 """The baselines that predict cells, from the simplest to the strongest."""
 
-PARTS = ("test", "validation")
+PARTS = ("test", "validation", "withheld")
 
 
 @dataclass
@@ -73,7 +73,8 @@ class EvaluateSettings:
         run: The run, a path or the name of a folder below the runs.
         store: The training store, a path or a name below the stores; None for the
             one that the run was trained on.
-        split: "test", or "validation" for choices before the test years are read.
+        split: "test", "validation" for choices before the test years are read, or
+            "withheld" for the single years of ``split.withheld``.
         regions: Region sets of the regional totals: "latitude_bands", "srex", or
             names of catalog entries of regions.
         baselines: The baselines beside the network.
@@ -102,8 +103,8 @@ class EvaluateSettings:
             )
         if self.split not in PARTS:
             raise SettingsError(
-                f"split is {self.split!r}, but scores are taken on 'test' or "
-                f"'validation' years."
+                f"split is {self.split!r}, but scores are taken on 'test', "
+                f"'validation' or 'withheld' years."
             )
 
 
@@ -163,7 +164,7 @@ class CompareSettings:
     Attributes:
         runs: Scored runs, paths or names of folders below the runs; the first is the
             reference of every difference.
-        split: "test" or "validation": which scorecards to read.
+        split: "test", "validation" or "withheld": which scorecards to read.
         out: Path of the table without its ending: .csv, .md and .png are written.
     """
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from emulator.carbon.grid import Grid
-from emulator.carbon.timeaxis import YearSplit, month_of
+from emulator.carbon.timeaxis import Part, YearSplit, month_of
 from emulator.data.slow import year_places
 from emulator.data.windows import Cube
 from emulator.evaluation.metrics import monthly_climatology
@@ -246,7 +246,7 @@ def from_cube(
     split: YearSplit,
     memory: int,
     *,
-    part: str = "test",
+    part: Part = "test",
     held_out: Mask | None = None,
 ) -> Task:
     """Return the task of predicting one flux of a cube.
@@ -256,7 +256,8 @@ def from_cube(
         flux: Name of one of the cube's fluxes.
         split: Training, validation and test years.
         memory: Months of forcing before the predicted one.
-        part: Which part of the years to predict: ``validation`` or ``test``.
+        part: Which part of the years to predict: ``validation``, ``test`` or
+            ``withheld``.
         held_out: Cells whose labels may not be seen; shape (cell,). None holds out
             no cell.
 
@@ -268,9 +269,10 @@ def from_cube(
             f"Flux {flux!r} is not in the cube, which has {', '.join(cube.fluxes)}. "
             f"Load it with load_cube(..., fluxes=[{flux!r}])."
         )
-    if part not in ("validation", "test"):
+    if part not in ("validation", "test", "withheld"):
         raise ValueError(
-            f"Scores are taken on 'validation' or 'test' years, not on {part!r}."
+            f"Scores are taken on 'validation', 'test' or 'withheld' years, not on "
+            f"{part!r}."
         )
     cells = cube.cells.cpu().numpy()
     return Task(
@@ -288,7 +290,7 @@ def from_cube(
         memory=memory,
         train=split.months("train", cube.months),
         validation=split.months("validation", cube.months),
-        wanted=split.months("test" if part == "test" else "validation", cube.months),
+        wanted=split.months(part, cube.months),
         held_out=np.zeros(cells.size, bool) if held_out is None else held_out,
     )
 

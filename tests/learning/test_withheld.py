@@ -28,6 +28,12 @@ from tests.worlds import tiny_store
 TESTBED = YearSplit((1950, 2010), (2005, 2010), (2014, 2024), gap_months=12)
 
 
+def test_withheld_years_are_never_learned() -> None:
+    split = YearSplit((1990, 2004), (2002, 2004), (2007, 2008), 12, withheld=(1996,))
+    # 1995 and 1997 are the gap of a year.
+    assert years_but_test(split).tolist() == [*range(1990, 1995), *range(1998, 2005)]
+
+
 @pytest.fixture(scope="module")
 def land_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_store(tmp_path_factory.mktemp("withheld"))
