@@ -21,6 +21,10 @@ Months = npt.NDArray[np.datetime64]
 
 MONTHS_PER_YEAR = 12
 
+WEAK_SEASON = 0.1
+"""Share of the area whose season is too weak for a phase: the tenth percentile of the
+targets agreed for this project."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -254,6 +258,11 @@ def rmse(prediction: Array, truth: Array) -> Array:
     return np.asarray(np.sqrt(((prediction - truth) ** 2).mean(-1)))
 
 
+def relative_error(prediction: Array, truth: Array) -> Array:
+    """Return the RMSE of annual totals over the absolute mean truth; shape (...)."""
+    return _ratio(rmse(prediction, truth), np.abs(truth.mean(-1)))
+
+
 def annual_r2(prediction: Array, truth: Array) -> Array:
     """Return 1 - sum (p - t)^2 / sum (t - mean t)^2 over years, raw; shape (...)."""
     spread = ((truth - truth.mean(-1, keepdims=True)) ** 2).sum(-1)
@@ -325,6 +334,27 @@ def phase_error(prediction: Array, truth: Array) -> Array:
     difference = first_harmonic(prediction)[1] - first_harmonic(truth)[1]
     half = MONTHS_PER_YEAR / 2
     return np.asarray((difference + half) % MONTHS_PER_YEAR - half)
+
+
+def strong_phase_error(prediction: Array, truth: Array, area: Array) -> float:
+    """Return the mean absolute phase error where the truth has a season, months.
+
+    Cells count whose amplitude is above its tenth percentile by area: below it, the
+    time of the maximum is noise.
+
+    Args:
+        prediction: Mean seasonal cycle; shape (12, cell).
+        truth: Mean seasonal cycle; shape (12, cell).
+        area: m2; shape (cell,).
+
+    Returns:
+        Weighted by area; NaN where no cell is left.
+    """
+    amplitude = first_harmonic(truth)[0]
+    seasonal = amplitude > weighted_quantile(amplitude, area, WEAK_SEASON)
+    weight = np.where(seasonal, area, 0.0)
+    late = np.abs(phase_error(prediction, truth))
+    return float(_ratio((weight * late).sum(), weight.sum()))
 
 
 def amplitude_ratio(prediction: Array, truth: Array) -> Array:

@@ -45,6 +45,7 @@ DEFINITIONS = {
     "skill_best_baseline": "1 - MSE / MSE of the baseline with the least MSE",
     "bias": "mean of prediction - teacher, annual totals, PgC yr-1",
     "rmse": "root mean square of prediction - teacher, annual totals, PgC yr-1",
+    "relative_error": "rmse over the absolute mean of the teacher's annual totals",
     "annual_r2": "1 - sum (p - t)^2 / sum (t - mean t)^2 of annual totals, raw",
     "annual_r2_centred": "the same with both means over the scored years removed",
     "detrended_r": "correlation of annual totals, each without its line in time",
@@ -54,6 +55,8 @@ DEFINITIONS = {
     "amplitude_ratio": "ratio of the amplitudes of these harmonics",
     "cell_phase_error_median": "area-weighted median over cells of the absolute phase "
     "error, months",
+    "cell_phase_error_mean": "area-weighted mean of the absolute phase error, months, "
+    "over cells whose amplitude is above its tenth percentile",
     "cell_amplitude_ratio_median": "area-weighted median over cells of the amplitude "
     "ratio",
     "interval": "95 %, percentile of a circular block bootstrap over years; fisher: "
@@ -248,6 +251,7 @@ def _annual(
         "annual": {
             "bias": interval(metrics.bias),
             "rmse": interval(metrics.rmse),
+            "relative_error": interval(metrics.relative_error),
             "annual_r2": interval(metrics.annual_r2),
             "annual_r2_centred": interval(metrics.annual_r2_centred),
             "detrended_r": correlation,
@@ -275,6 +279,7 @@ def _season(
         "phase_error_months": float(metrics.phase_error(*cycles)),
         "amplitude_ratio": _plain(float(metrics.amplitude_ratio(*cycles))),
         "cell_phase_error_median": _plain(metrics.weighted_quantile(late, area, 0.5)),
+        "cell_phase_error_mean": _plain(metrics.strong_phase_error(p, t, area)),
         "cell_amplitude_ratio_median": _plain(
             metrics.weighted_quantile(ratio, area, 0.5)
         ),

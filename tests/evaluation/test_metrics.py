@@ -220,3 +220,26 @@ def test_pooled_r2_has_no_unit_and_no_zero(
         scale * (prediction + shift), scale * (truth + shift), 1e11 * area
     )
     assert moved == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_relative_error_by_hand() -> None:
+    # RMSE of errors 1, -1 is 1; the mean sink is -2.
+    found = metrics.relative_error(np.array([-2.0, -2.0]), np.array([-3.0, -1.0]))
+    assert float(found) == pytest.approx(0.5)
+    assert np.isnan(metrics.relative_error(np.ones(2), np.array([-1.0, 1.0])))
+
+
+def test_phase_counts_only_where_there_is_a_season() -> None:
+    month = np.arange(12)
+    # Cell by cell: amplitude 1 to 10, late by 0 to 9 tenths of a month.
+    late = 0.1 * np.arange(10)
+    truth = (1 + np.arange(10)) * np.cos(2 * np.pi * month / 12)[:, None]
+    wave = np.cos(2 * np.pi * (month[:, None] - late) / 12)
+    # The first cell, a tenth of the area, has the weakest season and drops out.
+    found = metrics.strong_phase_error(wave, truth, np.ones(10))
+    assert found == pytest.approx(late[1:].mean())
+    weighted = metrics.strong_phase_error(wave, truth, np.array([1.0] * 9 + [11.0]))
+    # Of an area of 20 the tenth percentile is the second cell's amplitude.
+    expected = (late[2:9].sum() + 11 * late[9]) / 18
+    assert weighted == pytest.approx(expected)
+    assert np.isnan(metrics.strong_phase_error(0 * wave, 0 * truth, np.ones(10)))
