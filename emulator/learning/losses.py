@@ -15,7 +15,7 @@ from emulator.data.windows import Cube
 from emulator.learning.batch import Batch
 from emulator.learning.normalise import Normaliser
 
-TERMS = ("cells", "globe", "bands")
+TERMS = ("cells", "globe", "bands", "weak")
 """Names of the terms of the loss, in the order in which they are added."""
 
 
@@ -64,12 +64,7 @@ class AnnualLoss:
         self, cube: Cube, normaliser: Normaliser, chosen: NDArray[np.bool_]
     ) -> None:
         """Measure how much the totals vary from year to year."""
-        bands = latitude_bands(cube.grid).weights[:-1].reshape(3, -1)
-        shares = np.concatenate([np.ones((1, bands.shape[1])), bands])
-        # 1 kg m-2 s-1 over one second in PgC: sums stay near 1, far from rounding.
-        self.area = (
-            torch.from_numpy(shares)[:, cube.cells] * cube.area / KG_PER_PETAGRAM
-        )
+        self.area = region_areas(cube)
         self.seconds = torch.from_numpy(seconds_per_month(cube.months))
         self.scale = normaliser.scale
         self.spread = self._spread(cube, normaliser, chosen)
@@ -133,6 +128,17 @@ class AnnualLoss:
         spread = (squares / count.clamp_min(1)).sqrt()
         # A band without cells has no variance and no error either: any unit does.
         return torch.where(spread > 0, spread, 1.0)
+
+
+def region_areas(cube: Cube) -> Tensor:
+    """Return the domain's area in globe, north, tropics and south; (region, cell).
+
+    Its unit, Pg of carbon for each kg m-2, turns fluxes into PgC s-1.
+    """
+    bands = latitude_bands(cube.grid).weights[:-1].reshape(3, -1)
+    shares = np.concatenate([np.ones((1, bands.shape[1])), bands])
+    # 1 kg m-2 s-1 over one second in PgC: sums stay near 1, far from rounding.
+    return torch.from_numpy(shares)[:, cube.cells] * cube.area / KG_PER_PETAGRAM
 
 
 def whole_years(values: Tensor) -> Tensor:

@@ -15,13 +15,17 @@ to bridge. They are offered for comparison.
 
 import zlib
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from emulator.carbon.timeaxis import YearSplit, years_of
-from emulator.data.windows import Cube
+
+# Settings lean on this module, and the command line reads them for every command.
+if TYPE_CHECKING:
+    from emulator.data.windows import Cube
 
 LABELS_WITHHELD = ("late", "random")
 
@@ -69,7 +73,7 @@ def keep_early(split: YearSplit, fraction: float) -> YearSplit:
     )
 
 
-def withhold_late(cube: Cube, split: YearSplit) -> Cube:
+def withhold_late(cube: "Cube", split: YearSplit) -> "Cube":
     """Return the cube without labels after the last year that may be known.
 
     Args:
@@ -82,7 +86,9 @@ def withhold_late(cube: Cube, split: YearSplit) -> Cube:
     return replace(cube, labels=labels)
 
 
-def withhold_random(cube: Cube, split: YearSplit, fraction: float, seed: int) -> Cube:
+def withhold_random(
+    cube: "Cube", split: YearSplit, fraction: float, seed: int
+) -> "Cube":
     """Return the cube without the labels of years drawn at random.
 
     Each simulation of each teacher keeps as many years, but its own. Test years are
