@@ -24,6 +24,7 @@ from emulator.learning.settings import (
     write_settings,
 )
 from emulator.learning.stage import Outcome, run_stage
+from emulator.learning.weak import WeakLabels, gather_weak
 from emulator.learning.withheld import withhold_late, withhold_random, years_but_test
 
 log = logging.getLogger(__name__)
@@ -73,11 +74,13 @@ def train(
     if not missing:
         log.info("Found %s finished.", run_dir)
         return run_dir
-    cube = training_cube(settings, store, cut)
+    cube = _whole_cube(settings, store, cut)
+    known = with_known_labels(cube, settings)
+    weak = _weak_labels(settings, cube, known)
     with _computing(settings.machine.threads):
         for seed in missing:
             log.info("Training member %d in %s.", seed, folders[seed])
-            _train_member(settings, split, cube, store, run_dir, seed)
+            _train_member(settings, split, known, store, run_dir, seed, weak)
     return run_dir
 
 
@@ -109,6 +112,8 @@ def refit(
 ) -> Path:
     """Train members anew on some years, without a choice of their own.
 
+    Weak labels are left out: the years after an origin are what it is judged by.
+
     Args:
         settings: The run.
         cube: As ``training_cube`` returns it.
@@ -135,7 +140,11 @@ def refit(
                 continue
             log.info("Training member %d on %s.", seed, fitted_on)
             metrics = MetricsFile(folder / METRICS_FILE, seed, "refit")
-            outcome = run_stage(settings, cube, part, None, stop, member, metrics)
+            # Later forcing was not known at this origin.
+            until = int(max(years))
+            outcome = run_stage(
+                settings, cube, part, None, stop, member, metrics, until
+            )
             checkpoint = _checkpoint(
                 settings, cube, store, outcome, seed, np.nan, fitted_on
             )
@@ -167,6 +176,22 @@ def with_known_labels(cube: Cube, settings: TrainSettings) -> Cube:
     if learning.labels_withheld == "late":
         return withhold_late(cube, split)
     return withhold_random(cube, split, learning.label_fraction, settings.seed)
+
+
+def _weak_labels(
+    settings: TrainSettings, whole: Cube, known: Cube
+) -> WeakLabels | None:
+    """Return the annual totals that the run learns from."""
+    split = settings.split.years(settings.model.memory)
+    return gather_weak(
+        settings.learning.weak,
+        whole,
+        known,
+        years_but_test(split),
+        np.union1d(split.years("test"), split.years("withheld")),
+        settings.model.memory,
+        scaled_by_own=settings.model.label_climatology != "none",
+    )
 
 
 def _whole_cube(settings: TrainSettings, store: Path, cut: Cut | None) -> Cube:
@@ -215,6 +240,7 @@ def _train_member(
     store: Path,
     run_dir: Path,
     seed: int,
+    weak: WeakLabels | None,
 ) -> None:
     """Choose the steps on validation years, refit if asked, write ``emulator.pt``."""
     folder = run_dir / "members" / str(seed)
@@ -224,7 +250,14 @@ def _train_member(
     held = split.months("validation", cube.months)
     stop = settings.learning.steps
     outcome = run_stage(
-        settings, cube, part, held, stop, folder, MetricsFile(metrics, seed, "choose")
+        settings,
+        cube,
+        part,
+        held,
+        stop,
+        folder,
+        MetricsFile(metrics, seed, "choose"),
+        weak=weak,
     )
     validation = outcome.score
     if settings.learning.refit:
@@ -237,10 +270,11 @@ def _train_member(
             outcome.step,
             folder / "refit",
             MetricsFile(metrics, seed, "refit"),
+            weak=weak,
         )
     fitted_on = "train and validation" if settings.learning.refit else "train"
     checkpoint = _checkpoint(
-        settings, cube, store, outcome, seed, validation, fitted_on
+        settings, cube, store, outcome, seed, validation, fitted_on, weak
     )
     save_checkpoint(checkpoint, folder / CHECKPOINT_FILE)
 
@@ -253,6 +287,7 @@ def _checkpoint(
     seed: int,
     validation: float,
     fitted_on: str,
+    weak: WeakLabels | None = None,
 ) -> Checkpoint:
     """Return what a member leaves behind."""
     months = cube.months[outcome.chosen.any(axis=0)]
@@ -278,6 +313,8 @@ def _checkpoint(
             "step": outcome.step,
             "validation_score": validation,
             "fitted_on": fitted_on,
+            "transductive": outcome.is_transductive,
+            "weak_labels": weak.about if weak else "",
             "first_month": str(months[0]),
             "last_month": str(months[-1]),
         },

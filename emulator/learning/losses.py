@@ -1,7 +1,9 @@
-"""What training makes small: errors of cells, and of annual totals.
+"""What training makes small: errors of cells, of their season, and of annual totals.
 
 All errors are standardised; missing labels have zero weight.
 """
+
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from emulator.data.windows import Cube
 from emulator.learning.batch import Batch
 from emulator.learning.normalise import Normaliser
 
-TERMS = ("cells", "globe", "bands", "weak")
+TERMS = ("cells", "season", "globe", "bands", "consistency", "weak")
 """Names of the terms of the loss, in the order in which they are added."""
 
 
@@ -49,6 +51,58 @@ def cell_loss(answer: Tensor, batch: Batch) -> Tensor:
     """Return the weighted mean squared error of standardised fluxes; ()."""
     squared = batch.weight * (answer - batch.target).square()
     return squared.sum() / batch.weight.sum().clamp_min(1e-12)
+
+
+def season_loss(answer: Tensor, batch: Batch) -> Tensor:
+    """Return the weighted mean squared error of the mean seasonal cycle of cells; ().
+
+    The cycle is the mean of each calendar month over the whole years of a window, less
+    the mean of the twelve: what stays of the errors of cells when weather, which has no
+    season of its own, and the annual mean are averaged out. Its unit is that of
+    ``cell_loss``. A cell and flux counts if every calendar month has a label.
+    """
+    there = whole_years(batch.weight > 0)
+    wrong = whole_years(answer - batch.target).where(there, 0.0)
+    count = there.sum(dim=1)
+    cycle = wrong.sum(dim=1) / count.clamp_min(1)
+    cycle = cycle - cycle.mean(dim=1, keepdim=True)
+    weight = batch.weight.amax(dim=1) * (count > 0).all(dim=1)
+    squared = weight * cycle.square().mean(dim=1)
+    return squared.sum() / weight.sum().clamp_min(1e-12)
+
+
+def gradient_balance(
+    terms: Mapping[str, Tensor], weights: Iterable[Tensor]
+) -> dict[str, float]:
+    """Return how strongly, and in which direction, each term pulls at the weights.
+
+    A term whose gradient is far smaller than that of the cells does nothing, one that
+    is far larger does everything, and a negative cosine means that both cannot be had.
+    Gradients that the optimiser holds are not touched.
+
+    Args:
+        terms: As ``EmulatorTraining.terms`` returns them, each times its weight.
+        weights: Of the network.
+
+    Returns:
+        ``gradient_NAME``, the norm of a term's gradient, and for all but the cells
+        ``cosine_NAME``, the cosine of its angle with that of the cells; NaN where one
+        of the two is zero.
+    """
+    trained = [weight for weight in weights if weight.requires_grad]
+    pulls = {}
+    for name, term in terms.items():
+        pulled = torch.autograd.grad(
+            term, trained, retain_graph=True, materialize_grads=True
+        )
+        pulls[name] = torch.cat([pull.flatten() for pull in pulled]).double()
+    balance = {}
+    for name, pull in pulls.items():
+        balance[f"gradient_{name}"] = float(pull.norm())
+        if name != "cells":
+            both = pull.norm() * pulls["cells"].norm()
+            balance[f"cosine_{name}"] = float(pull @ pulls["cells"] / both)
+    return balance
 
 
 class AnnualLoss:

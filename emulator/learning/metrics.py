@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+from emulator.learning.losses import TERMS
+
 METRICS_FILE = "metrics.csv"
 COLUMNS = (
     "member",
@@ -11,6 +13,8 @@ COLUMNS = (
     "train_loss",
     "validation_cells",
     "validation_annual",
+    *(f"gradient_{term}" for term in TERMS),
+    *(f"cosine_{term}" for term in TERMS if term != "cells"),
     "rate",
     "seconds",
 )

@@ -30,8 +30,8 @@ tropics) and rounding, which must not be blown up to unit size."""
 ANY_CO2 = torch.finfo(torch.float32)
 """All that can be told: no limit."""
 
-LEAST_CO2 = {"level": 1.0, "rise": 0.003}
-"""Least spread of CO2 that is a signal: 1 ppm, as level and as rise at 330 ppm."""
+LEAST_CO2 = {"level": 1.0, "log": 0.003, "rise": 0.003}
+"""Least spread of CO2 that is a signal: 1 ppm, and its logarithm at 330 ppm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,8 @@ class Normaliser:
         co2_range: The least and the largest that the network is told; (2,).
         slow_mean: Mean of each slow mean; (span * forcing, cell).
         slow_spread: Its standard deviation, of all cells alike; (span * forcing,).
-        static: Standardised static channels; (teacher, static, cell).
+        static: Standardised static channels, and with ``model.closure`` the unit of
+            each flux over that of the first; (teacher, static, cell).
         reference: Flux at ``co2_centre``, kg m-2 s-1; (teacher, 12, flux, cell).
         slope: Its change per unit of CO2 as it is told; (teacher, 12, flux, cell).
         scale: Unit of the network's answer, kg m-2 s-1; (teacher, flux, cell).
@@ -194,10 +195,12 @@ def fit_normaliser(
     )
     statics = [_fields(cube), *_climates(fitted["climatology"])]
     if model.position:
-        statics.append(_position(cube))
+        statics.append(position(cube))
     static = torch.cat(statics)[None].expand(len(cube.teachers), -1, -1)
     if model.label_climatology != "none":
         static = torch.cat([static, labels.channels()], dim=1)
+    if model.closure:
+        static = torch.cat([static, labels.scale / labels.scale[:, :1]], dim=1)
     return Normaliser(
         forcing_channels=model.forcing_channels,
         **fitted,
@@ -319,7 +322,7 @@ def _fields(cube: Cube) -> Tensor:
     )
 
 
-def _position(cube: Cube) -> Tensor:
+def position(cube: Cube) -> Tensor:
     """Return the cells' unit vectors from the centre of the Earth; (3, cell)."""
     row, column = np.divmod(cube.cells.cpu().numpy(), cube.grid.lon.size)
     lat, lon = np.deg2rad(cube.grid.lat[row]), np.deg2rad(cube.grid.lon[column])

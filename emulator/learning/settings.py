@@ -3,17 +3,25 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import yaml
 
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import YearSplit
 from emulator.data.settings import DataSettings
+from emulator.learning.pretraining import PretrainingSettings
+from emulator.learning.semisupervised import ConsistencySettings
+from emulator.learning.weak_settings import WeakSettings
 from emulator.learning.withheld import LABELS_WITHHELD, keep_early
-from emulator.models import ModelSettings, model_from_dict, model_to_dict
+from emulator.models import (
+    ModelSettings,
+    RecurrentSettings,
+    model_from_dict,
+    model_to_dict,
+)
 from emulator.models.base import require, require_choice
 
 SETTINGS_FILE = "settings.yaml"
@@ -56,8 +64,22 @@ class LearningSettings:
             steps as validation chose.
         sd_power: Power of a cell's spread in its loss weight: 0 = every square metre
             alike, 2 = every kilogram.
-        annual_weight: Weight of the error of the globe's annual totals in the loss.
+        season_weight: Weight of the error of the mean seasonal cycle of cells over a
+            window's years in the loss; the error of cells has weight 1. It needs whole
+            years: months_per_sample a multiple of 12.
+        annual_weight: Weight of the error of the globe's annual totals in the loss. A
+            total is the sum of all cells and of the twelve months of a calendar year:
+            an error of a part of it, scaled up, would be mostly that of what the part
+            leaves out. So windows must hold all cells (cells_per_batch 0) and begin in
+            January (aligned, months_per_sample a multiple of 12).
         regional_weight: The same for latitude bands.
+        weak: Annual totals as labels, where nothing else is known.
+        consistency: A mean teacher, on windows without labels.
+        pretraining: Guesses of hidden forcing, before the fit.
+        unlabelled_years: First and last year whose forcing these two may see; empty =
+            all before the test years, and those with labels to learn from.
+        transductive: Whether they may see the forcing of test and withheld years, too;
+            recorded in the checkpoint, for scores to be shown apart.
     """
 
     steps: int = 2500
@@ -80,8 +102,14 @@ class LearningSettings:
     members: int = 1
     refit: bool = False
     sd_power: float = 1.0
+    season_weight: float = 0.0
     annual_weight: float = 0.0
     regional_weight: float = 0.0
+    weak: WeakSettings = field(default_factory=WeakSettings)
+    consistency: ConsistencySettings = field(default_factory=ConsistencySettings)
+    pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
+    unlabelled_years: list[int] = field(default_factory=list)
+    transductive: bool = False
 
     def __post_init__(self) -> None:
         """Check the values; ``SettingsError`` names the first bad one."""
@@ -103,6 +131,7 @@ class LearningSettings:
             "warmup_steps",
             "gradient_clip",
             "selection_annual",
+            "season_weight",
             "annual_weight",
             "regional_weight",
         )
@@ -132,6 +161,24 @@ class LearningSettings:
                 f"{self.aligned}. Set them to 0, 12 and true, or annual_weight and "
                 f"regional_weight to 0."
             )
+        require(
+            self.season_weight == 0 or self.months_per_sample % 12 == 0,
+            "learning.months_per_sample",
+            self.months_per_sample,
+            "a multiple of 12 while learning.season_weight is not 0",
+        )
+        years = self.unlabelled_years
+        require(
+            not years or (len(years) == 2 and years[0] <= years[1]),
+            "learning.unlabelled_years",
+            years,
+            "[first year, last year]",
+        )
+
+    @property
+    def sees_unlabelled(self) -> bool:
+        """Whether something is learned from forcing without labels."""
+        return self.consistency.weight > 0 or self.pretraining.steps > 0
 
     @property
     def has_annual_terms(self) -> bool:
@@ -285,6 +332,12 @@ class TrainSettings:
                 f"labels of the held-out region {self.split.held_out_region} must not "
                 f"be known. Set model.label_climatology=none."
             )
+        if self.split.held_out_region and self.learning.weak.is_used:
+            raise SettingsError(
+                f"learning.weak uses annual totals, which hold the labels of the "
+                f"held-out region {self.split.held_out_region}. Set learning.weak."
+                f"weight and learning.weak.regional_weight to 0."
+            )
         if self.model.needs_map and self.learning.cells_per_batch:
             raise SettingsError(
                 f"This model works on whole maps, but learning.cells_per_batch is "
@@ -296,6 +349,14 @@ class TrainSettings:
                 f"split.withheld names {missing}, but the labels of data.name="
                 f"{self.data.name} are asked for {first} to {last} only. Choose data "
                 f"that reach these years, or leave them out."
+            )
+        if self.learning.pretraining.steps and not isinstance(
+            self.model, RecurrentSettings
+        ):
+            raise SettingsError(
+                f"learning.pretraining.steps is {self.learning.pretraining.steps}, but "
+                f"this model has no encoder of each cell's forcing to train before the "
+                f"fit. Set it to 0, or choose model=recurrent or model=sinknet."
             )
         length = self.learning.months_per_sample
         if self.model.is_anchored and length % 12 and 12 % length:
@@ -406,6 +467,13 @@ def _filled(kind: type[Kind], values: Mapping[str, Any], group: str) -> Kind:
     """Return a dataclass from its values, naming what does not fit."""
     # A dataclass is asked for its fields, which mypy knows of instances only.
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    types = get_type_hints(kind)
+    values = {
+        name: _filled(types[name], value, f"{group}.{name}")
+        if is_dataclass(types.get(name)) and isinstance(value, Mapping)
+        else value
+        for name, value in values.items()
+    }
     if unknown := sorted(set(values) - known):
         raise SettingsError(
             f"'{group}' has no setting {', '.join(unknown)}. It has: "

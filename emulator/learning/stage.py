@@ -10,22 +10,31 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from emulator.carbon.errors import SettingsError
 from emulator.data.windows import Cube, usable_months
-from emulator.learning.batch import TrainingData, inputs_of_cube
+from emulator.learning.batch import Inputs, TrainingData, inputs_of_cube
 from emulator.learning.blocks import Block, answerable, plan_blocks, plan_sliding
+from emulator.learning.forcing_errors import fit_forcing_errors
 from emulator.learning.holdout import hide_region
 from emulator.learning.losses import AnnualLoss, cell_weights
 from emulator.learning.metrics import MetricsFile
 from emulator.learning.normalise import Normaliser, fit_normaliser, seen_weather
+from emulator.learning.pretraining import pretrain
 from emulator.learning.sampler import Sampler
+from emulator.learning.semisupervised import MeanTeacher
 from emulator.learning.settings import TrainSettings
 from emulator.learning.trainer import fit_module
-from emulator.learning.training import EmulatorTraining, Materials
+from emulator.learning.training import LAST_FILE, EmulatorTraining, Materials
+from emulator.learning.unlabelled import (
+    open_forcing,
+    open_windows,
+    without,
+)
 from emulator.learning.validation import Validation, years_from_first
-from emulator.models import NetworkShape
+from emulator.learning.weak import WeakLabels, WeakLoss
+from emulator.models import NetworkShape, build_network
 
 Mask = NDArray[np.bool_]
 
@@ -41,6 +50,7 @@ class Outcome:
         chosen: Months learned from; (simulation, time).
         step: Step of the best network.
         score: Its validation score; NaN without validation.
+        is_transductive: Whether it saw forcing of test years, without labels.
     """
 
     weights: dict[str, Tensor]
@@ -49,6 +59,7 @@ class Outcome:
     chosen: Mask
     step: int
     score: float
+    is_transductive: bool
 
 
 def run_stage(
@@ -59,6 +70,8 @@ def run_stage(
     stop: int,
     folder: Path,
     metrics: MetricsFile,
+    until: int | None = None,
+    weak: WeakLabels | None = None,
 ) -> Outcome:
     """Fit one network, going on where an earlier call stopped.
 
@@ -70,6 +83,9 @@ def run_stage(
         stop: Steps to do.
         folder: Where the state to resume from is kept.
         metrics: Where rows go; its member is the seed.
+        until: Last year whose forcing may be learned from without labels; None = as the
+            settings say.
+        weak: Annual totals to learn from.
 
     Raises:
         SettingsError: If no month is left to learn from or to choose by, or the
@@ -127,16 +143,25 @@ def run_stage(
             length=settings.learning.months_per_sample,
             needs_map=model.needs_map,
         )
+    data = TrainingData(
+        inputs=inputs,
+        normaliser=normaliser,
+        labels=source.labels,
+        chosen=torch.from_numpy(chosen),
+        weight=cell_weights(cube.area, normaliser, settings.learning.sd_power),
+    )
+    sampler = _sampler(settings, source, plans, seed)
+    unlabelled, mean_teacher = None, None
+    if settings.learning.sees_unlabelled:
+        unlabelled = _unlabelled(settings, source, known, chosen, until)
+    if unlabelled is not None and settings.learning.consistency.weight > 0:
+        mean_teacher = _mean_teacher(settings, cube, data, sampler, unlabelled)
     materials = Materials(
-        data=TrainingData(
-            inputs=inputs,
-            normaliser=normaliser,
-            labels=source.labels,
-            chosen=torch.from_numpy(chosen),
-            weight=cell_weights(cube.area, normaliser, settings.learning.sd_power),
-        ),
-        sampler=_sampler(settings, source, plans, seed),
+        data=data,
+        sampler=sampler,
         annual=annual,
+        mean_teacher=mean_teacher,
+        weak=WeakLoss.of(weak, settings.learning.weak, seed) if weak else None,
         validation=validation,
         metrics=metrics,
         settings=settings.learning,
@@ -145,7 +170,11 @@ def run_stage(
         folder=folder,
     )
     torch.manual_seed(seed)
-    module = EmulatorTraining(model.build(shape), materials)
+    network = build_network(model, shape)
+    # A fit that goes on has its weights in the state that it goes on from.
+    if unlabelled is not None and not (folder / LAST_FILE).exists():
+        _pretrain(network, settings, cube, inputs, sampler, unlabelled, metrics)
+    module = EmulatorTraining(network, materials)
     fit_module(module, settings, folder)
     return Outcome(
         weights=module.best.state_dict(),
@@ -154,6 +183,107 @@ def run_stage(
         chosen=chosen,
         step=int(module.best_step),
         score=float(module.best_score),
+        is_transductive=unlabelled is not None and unlabelled.is_transductive,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Unlabelled:
+    """Windows without a look at labels.
+
+    Attributes:
+        windows: Simulation, teacher and first month; (window, 3).
+        answered: Months that they answer; (simulation, time).
+        is_transductive: Whether forcing of test years is among them.
+    """
+
+    windows: NDArray[np.int64]
+    answered: Mask
+    is_transductive: bool
+
+
+def _unlabelled(
+    settings: TrainSettings,
+    cube: Cube,
+    known: list[Mask],
+    chosen: Mask,
+    until: int | None,
+) -> _Unlabelled:
+    """Return the windows of all forcing that may be learned from."""
+    forcing = open_forcing(settings, cube, chosen, until)
+    plans = [
+        _plan(settings, cube, months & seen, answered)
+        for months, seen, answered in zip(
+            known, forcing.seen, forcing.answered, strict=True
+        )
+    ]
+    return _Unlabelled(
+        open_windows(cube, plans),
+        np.stack([answerable(plan, cube.months.size) for plan in plans]),
+        forcing.is_transductive,
+    )
+
+
+def _mean_teacher(
+    settings: TrainSettings,
+    cube: Cube,
+    data: TrainingData,
+    labelled: Sampler,
+    unlabelled: _Unlabelled,
+) -> MeanTeacher:
+    """Return the consistency term on the windows that are not learned from labels."""
+    consistency = settings.learning.consistency
+    windows = without(unlabelled.windows, labelled.windows)
+    if not len(windows):
+        # As at the origins of a calibration, after which nothing is known.
+        windows = unlabelled.windows
+    # A held-out region is not looked at, even on a whole map.
+    there = torch.zeros(cube.cells.numel(), dtype=torch.bool)
+    there[torch.from_numpy(labelled.cells)] = True
+    return MeanTeacher(
+        settings=consistency,
+        sampler=Sampler(
+            windows,
+            labelled.cells,
+            samples=consistency.samples,
+            cells_per_sample=settings.learning.cells_per_batch,
+            seed=labelled.seed,
+        ),
+        counts=torch.from_numpy(unlabelled.answered),
+        weight=data.weight * there,
+        errors=fit_forcing_errors(consistency.errors, cube, data.normaliser),
+    )
+
+
+def _pretrain(
+    network: nn.Module,
+    settings: TrainSettings,
+    cube: Cube,
+    inputs: Inputs,
+    labelled: Sampler,
+    unlabelled: _Unlabelled,
+    metrics: MetricsFile,
+) -> None:
+    """Let a network guess hidden forcing, if that is asked for."""
+    learning = settings.learning
+    if not learning.pretraining.steps:
+        return
+    device = "cuda" if settings.machine.accelerator == "gpu" else "cpu"
+    pretrain(
+        network.to(device),
+        inputs.to(device),
+        Sampler(
+            unlabelled.windows,
+            labelled.cells,
+            samples=learning.pretraining.samples,
+            cells_per_sample=learning.cells_per_batch,
+            seed=labelled.seed,
+        ),
+        learning.pretraining,
+        MetricsFile(metrics.path, metrics.member, f"pretrain {metrics.stage}"),
+        variables=len(cube.forcing_names),
+        memory=settings.model.memory,
+        months=learning.months_per_sample,
     )
 
 
@@ -191,6 +321,7 @@ def _plan(
         length=length,
         memory=memory,
         is_anchored=settings.model.is_anchored,
+        origin=settings.model.origin,
     )
 
 
@@ -215,6 +346,7 @@ def _plan_validation(
             length=settings.learning.months_per_sample,
             memory=settings.model.memory,
             is_anchored=settings.model.is_anchored,
+            origin=settings.model.origin,
         )
         for row, mask in enumerate(wanted)
     }

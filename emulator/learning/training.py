@@ -24,11 +24,18 @@ from torch import Tensor, nn
 
 from emulator.carbon.errors import SettingsError
 from emulator.learning.batch import TrainingData, gather_batch
-from emulator.learning.losses import AnnualLoss, cell_loss
+from emulator.learning.losses import (
+    AnnualLoss,
+    cell_loss,
+    gradient_balance,
+    season_loss,
+)
 from emulator.learning.metrics import MetricsFile
 from emulator.learning.sampler import Sampler
+from emulator.learning.semisupervised import MeanTeacher
 from emulator.learning.settings import LearningSettings
 from emulator.learning.validation import Validation
+from emulator.learning.weak import WeakLoss
 
 LAST_FILE = "last.ckpt"
 
@@ -41,6 +48,8 @@ class Materials:
         data: Tensors that batches are gathered from.
         sampler: Indices of each step.
         annual: Annual totals in the loss.
+        mean_teacher: Months without labels in the loss; None = none.
+        weak: Annual totals of such months in the loss; None = none.
         validation: What chooses the weights; None = no choice, the last ones stay.
         metrics: Where rows go.
         settings: The fit.
@@ -52,6 +61,8 @@ class Materials:
     data: TrainingData
     sampler: Sampler
     annual: AnnualLoss
+    mean_teacher: MeanTeacher | None
+    weak: WeakLoss | None
     validation: Validation | None
     metrics: MetricsFile
     settings: LearningSettings
@@ -63,6 +74,10 @@ class Materials:
         """Move all tensors to ``device``."""
         self.data = self.data.to(device)
         self.annual = self.annual.to(device)
+        if self.mean_teacher is not None:
+            self.mean_teacher = self.mean_teacher.to(device)
+        if self.weak is not None:
+            self.weak = self.weak.to(device)
         if self.validation is not None:
             self.validation = self.validation.to(device)
 
@@ -166,12 +181,28 @@ class EmulatorTraining(lightning.LightningModule):
         )
         answer = self.network(batch.forcing, batch.static, batch.teacher).float()
         terms = {"cells": cell_loss(answer, batch)}
+        if work.settings.season_weight > 0:
+            season = season_loss(answer, batch)
+            terms["season"] = work.settings.season_weight * season
         if work.settings.has_annual_terms:
             globe, bands = work.annual(answer, batch)
             if work.settings.annual_weight > 0:
                 terms["globe"] = work.settings.annual_weight * globe
             if work.settings.regional_weight > 0:
                 terms["bands"] = work.settings.regional_weight * bands
+        if work.mean_teacher is not None:
+            terms["consistency"] = work.mean_teacher.term(
+                self.network,
+                self.average,
+                work.data,
+                step,
+                work.memory,
+                work.settings.months_per_sample,
+            )
+        if work.weak is not None and work.weak.is_due(step):
+            terms["weak"] = work.weak(
+                self.network, work.data, work.annual, work.memory, step
+            )
         return terms
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -211,6 +242,7 @@ class EmulatorTraining(lightning.LightningModule):
         work = self.materials
         row = {"step": float(step), "rate": self._rate()}
         row["train_loss"] = float(self.loss_sum[0] / self.loss_sum[1])
+        row |= self._balance(step)
         row["seconds"] = time.monotonic() - self.started
         if not math.isfinite(row["train_loss"]):
             raise SettingsError(
@@ -237,6 +269,14 @@ class EmulatorTraining(lightning.LightningModule):
         work.metrics.append(**row)
         if self.trainer.logger is not None:
             self.trainer.logger.log_metrics(row, step)
+
+    @torch.enable_grad()
+    def _balance(self, step: int) -> dict[str, float]:
+        """Return the pull of each term on the batch of the next step."""
+        # In the precision of training; the hook is called outside of it.
+        with self.trainer.precision_plugin.train_step_context():
+            terms = self.terms(step)
+        return gradient_balance(terms, self.network.parameters())
 
     def _keep(self, step: int, score: float) -> None:
         self.best.load_state_dict(self.average.state_dict())
