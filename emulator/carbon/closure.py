@@ -16,6 +16,9 @@ from emulator.carbon.units import KG_PER_PETAGRAM, SECONDS_PER_YEAR
 Array = NDArray[np.float64]
 Flux = NDArray[Any]
 
+COMPONENT_SIGNS = {"gpp": 1.0, "ra": -1.0, "rh": -1.0, "fFire": -1.0, "fLuc": -1.0}
+"""With which sign each component stands in the net flux into the land."""
+
 
 def nbp_from_components(
     *,

@@ -50,7 +50,7 @@ class Cube:
         forcing: Weather, canonical units, float32; (weather_time, forcing, cell).
         weather: Index into ``forcing`` of the weather that each month saw, int64,
             -1 where unknown; (simulation, time).
-        co2_as: How CO2 is told, "level" or "rise".
+        co2_as: How CO2 is told: "level", "log" or "rise".
         co2: What each month saw of it, float32, NaN where unknown: ppm, or 1
             (``told_co2``); (simulation, time).
         static: Fields that do not change, float32; (static, cell).
@@ -145,13 +145,16 @@ def told_co2(co2: Any, normal: Any, co2_as: str) -> Any:
     Args:
         co2: ppm; an array of any shape.
         normal: Its mean over the 30 years up to the month, ppm; same shape.
-        co2_as: "level" or "rise".
+        co2_as: "level", "log" or "rise".
 
     Returns:
-        The level, ppm, or the rise ln(co2 / normal), 1; the logarithm because the
-        effect of CO2 on photosynthesis and on the ocean's uptake saturates.
+        The level, ppm, its logarithm ln(co2 / 1 ppm), 1, or the rise ln(co2 / normal),
+        1; the logarithm because the effect of CO2 on photosynthesis and on the
+        ocean's uptake saturates.
     """
-    return co2 if co2_as == "level" else np.log(co2 / normal)
+    if co2_as == "level":
+        return co2
+    return np.log(co2 if co2_as == "log" else co2 / normal)
 
 
 def load_cube(
@@ -178,7 +181,7 @@ def load_cube(
         static: Names of the static fields, in channel order.
         simulations: Which simulations; all when None.
         teachers: Which teachers; all when None.
-        co2_as: How CO2 is told: "level" or "rise", see ``told_co2``.
+        co2_as: How CO2 is told: "level", "log" or "rise", see ``told_co2``.
         slow_years: Numbers of years to average forcing over, see ``slow_means``.
         cut: Applied to the store before anything is read. Where it adds
             ``labels_until`` (teacher), no label of a later month is read.

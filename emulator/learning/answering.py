@@ -46,11 +46,12 @@ class Answering:
         cells = self.inputs.weather.shape[1]
         device = self.inputs.weather.device
         budget = CELL_MONTHS_AT_ONCE["cpu" if device.type == "cpu" else "cuda"]
-        per_cell = self.memory + self.length
+        per_cell = self.memory + self._months(blocks)
         at_once = max(1, budget // (per_cell * cells))
         piece = cells if self.needs_map else max(1, min(cells, budget // per_cell))
         for start in range(0, len(blocks), at_once):
             part = blocks[start : start + at_once]
+            months = self._months(part)
             size = (len(part),)
             draw = Draw(
                 torch.full(size, simulation, device=device),
@@ -60,7 +61,7 @@ class Answering:
             )
             fluxes = torch.cat(
                 [
-                    self._answer(draw, first, min(first + piece, cells))
+                    self._answer(draw, months, first, min(first + piece, cells))
                     for first in range(0, cells, piece)
                 ],
                 dim=-1,
@@ -68,16 +69,21 @@ class Answering:
             for block, flux in zip(part, fluxes, strict=True):
                 yield block, flux[torch.from_numpy(block.kept - block.first)]
 
-    def _answer(self, draw: Draw, first: int, last: int) -> Tensor:
+    def _months(self, blocks: Sequence[Block]) -> int:
+        """Return the months to answer: none of any block lie beyond the time axis."""
+        begin = min((block.first for block in blocks), default=0)
+        return min(self.length, len(self.inputs.month) - begin)
+
+    def _answer(self, draw: Draw, months: int, first: int, last: int) -> Tensor:
         """Return the fluxes of a draw in cells first to last - 1."""
         device = draw.first.device
         cells: Tensor | None = None
         if last - first < self.inputs.weather.shape[1]:
             cells = torch.arange(first, last, device=device).expand(len(draw.first), -1)
         draw = Draw(draw.simulation, draw.teacher, draw.first, cells)
-        forcing, static = gather_inputs(self.inputs, draw, self.memory, self.length)
+        forcing, static = gather_inputs(self.inputs, draw, self.memory, months)
         answer = self.network(forcing, static, draw.teacher).float()
-        steps = draw.first[:, None] + torch.arange(self.length, device=device)
+        steps = draw.first[:, None] + torch.arange(months, device=device)
         steps = steps.clamp_max(len(self.inputs.month) - 1)
         expected = self.normaliser.expected(
             draw.teacher,

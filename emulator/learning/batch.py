@@ -1,6 +1,7 @@
 """Batches by index: features are computed once, a batch only gathers them."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -122,6 +123,11 @@ class TrainingData:
     chosen: Tensor
     weight: Tensor
 
+    @cached_property
+    def end(self) -> int:
+        """Place on the time axis after the last training month."""
+        return int(self.chosen.any(dim=0).nonzero().max()) + 1
+
     def to(self, device: torch.device | str) -> "TrainingData":
         """Return the same on ``device``."""
         return TrainingData(
@@ -221,7 +227,13 @@ def gather_inputs(
 
 
 def gather_batch(data: TrainingData, draw: Draw, memory: int, months: int) -> Batch:
-    """Return inputs, standardised targets and weights of a draw."""
+    """Return inputs, standardised targets and weights of a draw.
+
+    What lies after all training months is left out, in whole years if ``months`` are.
+    """
+    step = 12 if months % 12 == 0 else 1
+    left = data.end - int(draw.first.min())
+    months = min(months, -(-left // step) * step)
     forcing, static = gather_inputs(data.inputs, draw, memory, months)
     places = _steps(data.inputs, draw, 0, months)
     run, teacher = draw.simulation[:, None], draw.teacher[:, None]

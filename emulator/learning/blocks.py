@@ -40,6 +40,7 @@ def plan_blocks(
     length: int,
     memory: int,
     is_anchored: bool,
+    origin: int = 0,
 ) -> list[Block]:
     """Cut time into blocks and keep those that hold a wanted, answerable month.
 
@@ -51,13 +52,14 @@ def plan_blocks(
         memory: Months before a block that its first answer depends on.
         is_anchored: Whether a block must begin at its place in the calendar. If not,
             the first block after unknown months begins where the memory is whole.
+        origin: A month, counted from January 1970, in which a block begins.
 
     Returns:
         Blocks in order of time; the last may reach beyond the axis, where nothing is
         kept.
     """
     run = known_run(known)
-    offset = int(months[0].astype(np.int64)) % length
+    offset = (int(months[0].astype(np.int64)) - origin) % length
     blocks = []
     for start in range(-offset, months.size, length):
         inside = np.arange(max(start, 0), min(start + length, months.size))

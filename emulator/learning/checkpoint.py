@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from emulator.carbon.errors import CheckpointError
 from emulator.carbon.grid import Grid
 from emulator.learning.normalise import Normaliser
-from emulator.models import ModelSettings, NetworkShape, model_from_dict, model_to_dict
+from emulator.models import (
+    ModelSettings,
+    NetworkShape,
+    build_network,
+    model_from_dict,
+    model_to_dict,
+)
 
 FORMAT = 2
 """Raised whenever the layout changes: an old file is refused, never misread."""
@@ -71,7 +77,7 @@ class Checkpoint:
 
     def network(self) -> nn.Module:
         """Return the network with its weights, in evaluation mode."""
-        network = self.model.build(self.shape)
+        network = build_network(self.model, self.shape)
         network.load_state_dict(self.weights)
         return network.eval()
 

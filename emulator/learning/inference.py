@@ -252,6 +252,7 @@ class Emulator:
             length=self.first.months_per_block,
             memory=self.memory,
             is_anchored=self.first.model.is_anchored,
+            origin=self.first.model.origin,
         )
 
     def _answer(

@@ -21,20 +21,27 @@ TERMS = ("cells", "season", "globe", "bands", "consistency", "weak")
 """Names of the terms of the loss, in the order in which they are added."""
 
 
-def cell_weights(area: Tensor, normaliser: Normaliser, sd_power: float) -> Tensor:
+def cell_weights(
+    area: Tensor,
+    normaliser: Normaliser,
+    sd_power: float,
+    component_weight: float = 1.0,
+) -> Tensor:
     """Return the weight of a squared standardised error.
 
     With power 0 every square metre counts alike, however little its flux varies; with
-    power 2 every kilogram does, which is what a pooled R2 scores. Fluxes and teachers
-    get the same total weight.
+    power 2 every kilogram does, which is what a pooled R2 scores. Teachers get the same
+    total weight, and so do fluxes, but for ``component_weight``.
 
     Args:
         area: Area of the cells, m2; (cell,).
         normaliser: Scales; its ``spread`` is what is raised to the power.
         sd_power: The power.
+        component_weight: Of all fluxes but the first.
 
     Returns:
-        Mean 1 over labelled cells; (teacher, flux, cell).
+        Mean 1 over labelled cells, for components ``component_weight``;
+        (teacher, flux, cell).
     """
     relative = normaliser.scale.double() / normaliser.spread.double()
     spread = normaliser.spread.double()
@@ -44,7 +51,9 @@ def cell_weights(area: Tensor, normaliser: Normaliser, sd_power: float) -> Tenso
     mean = weight.sum(dim=-1, keepdim=True) / there.sum(dim=-1, keepdim=True).clamp_min(
         1
     )
-    return torch.where(mean > 0, weight / mean, 0.0).float()
+    weight = torch.where(mean > 0, weight / mean, 0.0).float()
+    weight[:, 1:] *= component_weight
+    return weight
 
 
 def cell_loss(answer: Tensor, batch: Batch) -> Tensor:

@@ -63,7 +63,7 @@ def read_forcing(
         TimeAxisError: If months are missing, doubled or out of order.
     """
     co2_as = run.model.co2_as
-    of_air = ["co2"] if co2_as == "level" else ["co2", "co2_normal"]
+    of_air = ["co2", "co2_normal"] if co2_as == "rise" else ["co2"]
     names = [*run.forcing, *of_air]
     if missing := [name for name in names if name not in forcing]:
         raise CheckpointError(

@@ -67,6 +67,8 @@ class LearningSettings:
         season_weight: Weight of the error of the mean seasonal cycle of cells over a
             window's years in the loss; the error of cells has weight 1. It needs whole
             years: months_per_sample a multiple of 12.
+        component_weight: Weight of each flux but the first in the loss; the first has
+            weight 1.
         annual_weight: Weight of the error of the globe's annual totals in the loss. A
             total is the sum of all cells and of the twelve months of a calendar year:
             an error of a part of it, scaled up, would be mostly that of what the part
@@ -102,6 +104,7 @@ class LearningSettings:
     members: int = 1
     refit: bool = False
     sd_power: float = 1.0
+    component_weight: float = 1.0
     season_weight: float = 0.0
     annual_weight: float = 0.0
     regional_weight: float = 0.0
@@ -131,6 +134,7 @@ class LearningSettings:
             "warmup_steps",
             "gradient_clip",
             "selection_annual",
+            "component_weight",
             "season_weight",
             "annual_weight",
             "regional_weight",
@@ -357,6 +361,12 @@ class TrainSettings:
                 f"learning.pretraining.steps is {self.learning.pretraining.steps}, but "
                 f"this model has no encoder of each cell's forcing to train before the "
                 f"fit. Set it to 0, or choose model=recurrent or model=sinknet."
+            )
+        if self.model.pools and not self.learning.aligned:
+            raise SettingsError(
+                "Windows of a model with pools begin with model.start_year, but "
+                "learning.aligned is false, which lets them begin in any month. Set "
+                "learning.aligned=true."
             )
         length = self.learning.months_per_sample
         if self.model.is_anchored and length % 12 and 12 % length:

@@ -148,7 +148,12 @@ def run_stage(
         normaliser=normaliser,
         labels=source.labels,
         chosen=torch.from_numpy(chosen),
-        weight=cell_weights(cube.area, normaliser, settings.learning.sd_power),
+        weight=cell_weights(
+            cube.area,
+            normaliser,
+            settings.learning.sd_power,
+            settings.learning.component_weight,
+        ),
     )
     sampler = _sampler(settings, source, plans, seed)
     unlabelled, mean_teacher = None, None

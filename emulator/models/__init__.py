@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from torch import nn
+
 from emulator.carbon.errors import SettingsError
+from emulator.models.balance import Balance
 from emulator.models.base import ModelSettings, NetworkShape
 from emulator.models.pointwise import PointwiseSettings
 from emulator.models.recurrent import RecurrentSettings
@@ -27,10 +30,18 @@ __all__ = [
     "RecurrentSettings",
     "SinknetSettings",
     "UnetSettings",
+    "build_network",
     "model_from_dict",
     "model_name",
     "model_to_dict",
 ]
+
+
+def build_network(settings: ModelSettings, shape: NetworkShape) -> nn.Module:
+    """Return the network that settings ask for, weights from torch's generator."""
+    if settings.closure or settings.pools:
+        return Balance(settings, shape)
+    return settings.build(shape)
 
 
 def model_name(settings: ModelSettings) -> str:

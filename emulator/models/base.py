@@ -18,13 +18,14 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from emulator.carbon.closure import COMPONENT_SIGNS
 from emulator.carbon.errors import SettingsError
 
 LABEL_CLIMATOLOGIES = ("none", "climatology", "co2")
 FORCING_CHANNELS = ("both", "anomaly", "level")
 CO2_SLOPES = ("month", "annual")
 CO2_LEVELS = ("cells", "total")
-CO2_AS = ("level", "rise")
+CO2_AS = ("level", "rise", "log")
 CO2_BEYOND = ("extrapolate", "hold")
 
 
@@ -70,8 +71,9 @@ class ModelSettings:
             domain's total follows the reference simulations alone ("total"): a control
             says where a change of CO2 shows, the transient run by how much.
         co2_as: How CO2 is told, to the network and in the reference's line: its
-            "level", or its "rise", the logarithm of CO2 over its mean of the last 30
-            years. Pools in balance with a level take up nothing: where they follow
+            "level", its logarithm ("log", for pools: the effect on photosynthesis
+            saturates), or its "rise", the logarithm of CO2 over its mean of the last
+            30 years. Pools in balance with a level take up nothing: where they follow
             slowly the sink follows the rise, and a line in the level, learned while
             CO2 rose ever faster, goes too high.
         co2_beyond: What the network is told where CO2 lies outside that of training:
@@ -86,6 +88,14 @@ class ModelSettings:
         scale_floor: Quantile over cells below which the standard deviation of a
             cell's labels is not trusted as a scale (deserts, ice).
         embedding: Length of the learned vector that stands for a teacher.
+        closure: Whether the first of ``fluxes`` is what the others, its components,
+            add up to, and a residual.
+        pools: First guesses of the turnover times, years, of pools that give back
+            what was taken up before (``models.balance``); empty = none. What a pool
+            holds depends on every month since ``start_year``.
+        start_year: With pools: the year in whose January they begin. The forcing of
+            ``memory`` months before must be known, to nights too, and labels of
+            earlier years teach nothing.
     """
 
     fluxes: list[str] = field(default_factory=list)
@@ -102,6 +112,9 @@ class ModelSettings:
     position: bool = True
     scale_floor: float = 0.05
     embedding: int = 8
+    closure: bool = False
+    pools: list[float] = field(default_factory=list)
+    start_year: int | None = None
 
     needs_map: ClassVar[bool] = False
 
@@ -127,16 +140,48 @@ class ModelSettings:
             "in [0, 1)",
         )
         require(self.embedding >= 1, "model.embedding", self.embedding, "at least 1")
+        if self.closure:
+            known = set(self.fluxes[1:]) <= COMPONENT_SIGNS.keys()
+            wanted = f"the net flux, then some of {', '.join(COMPONENT_SIGNS)}"
+            require(
+                len(self.fluxes) > 1 and known,
+                "model.fluxes",
+                self.fluxes,
+                f"{wanted}, for model.closure",
+            )
+        self._check_pools()
+
+    def _check_pools(self) -> None:
+        for years in self.pools:
+            require(years > 0, "model.pools", years, "positive numbers of years")
+        require(
+            bool(self.pools) == (self.start_year is not None),
+            "model.start_year",
+            self.start_year,
+            "the year in which model.pools begin, and null without pools",
+        )
+        if self.pools and len(self.fluxes) > 1:
+            require(
+                self.closure and "rh" in self.fluxes,
+                "model.fluxes",
+                self.fluxes,
+                "one flux, or components with rh and model.closure, for model.pools",
+            )
 
     @property
     def is_anchored(self) -> bool:
         """Whether a month's answer depends on where its window starts.
 
-        A recurrent state runs from the start of the window, so inference must always
-        use the same windows; other networks see exactly ``memory`` months before each
-        month, wherever the window starts.
+        A recurrent state runs from the start of the window and pools fill from there,
+        so inference must always use the same windows; other networks see exactly
+        ``memory`` months before each month, wherever the window starts.
         """
-        return False
+        return bool(self.pools)
+
+    @property
+    def origin(self) -> int:
+        """A month, counted from January 1970, in which an anchored window starts."""
+        return 0 if self.start_year is None else 12 * (self.start_year - 1970)
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """Return the network, with weights drawn from torch's global generator."""

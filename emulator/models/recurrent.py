@@ -64,7 +64,7 @@ class RecurrentSettings(ModelSettings):
     @property
     def is_anchored(self) -> bool:
         """Whether a month's answer depends on where its window starts."""
-        return self.encoder == "gru"
+        return self.encoder == "gru" or super().is_anchored
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """Return the network for data of ``shape``."""

@@ -13,6 +13,7 @@ from emulator.models import (
     RecurrentSettings,
     SinknetSettings,
     UnetSettings,
+    build_network,
     model_from_dict,
     model_name,
     model_to_dict,
@@ -30,6 +31,15 @@ SMALL: dict[str, ModelSettings] = {
     ),
     "unet": UnetSettings(memory=12, widths=[6, 8, 8], lags=[0, 2], means=[4]),
     "sinknet": SinknetSettings(memory=12, width=8, map_widths=[4, 6], map_kernel=3),
+    "closed": RecurrentSettings(memory=12, width=8, fluxes=["nbp", "rh"], closure=True),
+    "pools": RecurrentSettings(
+        memory=12,
+        width=8,
+        fluxes=["nbp", "rh"],
+        closure=True,
+        pools=[2.0, 20.0],
+        start_year=1951,
+    ),
 }
 
 
@@ -62,7 +72,7 @@ def settings(request: pytest.FixtureRequest) -> ModelSettings:
 
 @pytest.fixture
 def network(settings: ModelSettings) -> nn.Module:
-    return loud(settings.build(shape()))
+    return loud(build_network(settings, shape()))
 
 
 def test_answers_each_month_after_the_memory(
@@ -217,7 +227,7 @@ def test_settings_survive_a_plain_dictionary(name: str) -> None:
         ("unet", {"means": [0]}, r"model.means is \[0\]"),
         ("unet", {"dropout": 2.0}, "model.dropout is 2.0"),
         ("unet", {"memory": 3}, "reach 23 months back, but model.memory is 3"),
-        ("unet", {"hidden": 3}, "'unet' has no setting hidden. It has: co2_as"),
+        ("unet", {"hidden": 3}, "'unet' has no setting hidden. It has: closure"),
         ("transformer", {}, "'transformer' is unknown. Known are: pointwise"),
     ],
 )

@@ -1,0 +1,160 @@
+"""What a network answers as a balance of carbon: components add up, pools give back.
+
+Written around any network. With ``model.closure`` the first flux is the sum of the
+others plus a residual; with ``model.pools`` carbon that was taken up earlier leaves
+again, however long ago: a sink lasts only while uptake rises, and a warming that burns
+soil carbon ends when the soil is poorer. A network that sees three years cannot know
+that, and learns it wrongly from the few decades that labels span.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emulator.carbon.closure import COMPONENT_SIGNS
+from emulator.models.base import ModelSettings, NetworkShape
+from emulator.models.conditioning import Context, quiet_linear
+
+MONTHS_PER_YEAR = 12
+
+LARGEST_CHANGE = 2.0
+"""Of the logarithm of a pool's turnover time: a cell's may be e^2 = 7.4 times longer or
+shorter than the first guess."""
+
+FIRST_STOCK = 3.0
+"""Unit of the stocks at the start: three years of a cell's typical anomaly, the order
+of what pools of ten years hold; with it weights near zero are a fair first guess."""
+
+
+class Balance(nn.Module):
+    """A network whose fluxes close, and whose pools remember from ``start_year`` on.
+
+    Args:
+        settings: With ``closure``, ``pools`` or both.
+        shape: As the data give it. With ``closure`` the last static channels are the
+            unit of each flux over that of the first.
+
+    With pools the network inside does not see CO2. Each of its fluxes is a + b * CO2
+    instead, where a and b answer to weather and place: beyond the CO2 of training it
+    goes on as it was.
+    """
+
+    def __init__(self, settings: ModelSettings, shape: NetworkShape) -> None:
+        """Make the layers, with weights from the global generator."""
+        super().__init__()
+        self.memory = settings.memory
+        self.closes = settings.closure
+        self.fluxes = shape.outputs
+        inner = shape
+        if settings.pools:
+            inner = replace(shape, inputs=shape.inputs - 1, outputs=2 * shape.outputs)
+        self.network = settings.build(inner)
+        self.pools = Pools(settings, shape) if settings.pools else None
+        names = settings.fluxes if self.closes else []
+        signs = [COMPONENT_SIGNS[name] for name in names[1:]]
+        self.register_buffer("signs", torch.tensor(signs), persistent=False)
+        # Respiration is where old carbon leaves; alone, the net flux is all there is.
+        self.release = names.index("rh") if "rh" in names else 0
+
+    signs: Tensor
+
+    def forward(self, forcing: Tensor, static: Tensor, teacher: Tensor) -> Tensor:
+        """Answer each month after the memory; shapes as in ``models.base``."""
+        if self.pools is None:
+            answer = self.network(forcing, static, teacher).float()
+            return self._closed(answer, static)
+        air = forcing[:, self.memory :, -1]
+        answer = self.network(forcing[:, :, :-1], static, teacher).float()
+        level, slope = answer.chunk(2, dim=2)
+        answer = self._closed(level + slope * air[:, :, None], static)
+        given = self.pools(answer[:, :, 0], air[:, 0], static, teacher)
+        changes = [torch.zeros_like(given)] * self.fluxes
+        changes[0] = -given
+        if self.release:
+            changes[self.release] = given / static[:, None, self.release - self.fluxes]
+        return answer + torch.stack(changes, dim=2)
+
+    def _closed(self, answer: Tensor, static: Tensor) -> Tensor:
+        """Add the components to the residual, which becomes the net flux."""
+        if not self.closes:
+            return answer
+        units = static[:, None, 1 - self.fluxes :]
+        parts = (answer[:, :, 1:] * units * self.signs[:, None]).sum(dim=2)
+        return torch.cat([answer[:, :, :1] + parts[:, :, None], answer[:, :, 1:]], 2)
+
+
+class Pools(nn.Module):
+    """Carbon that a cell took up, and how it leaves again.
+
+    Each pool takes a share of the net flux u and loses at its own rate,
+
+        D[t + 1] = exp(-k / 12) * D[t] + share * u[t] / 12,
+
+    and the cell gives back the sum of k * D: linear pools in parallel, about the state
+    of a reference. Shares, rates and the stocks at the start are functions of teacher
+    and place; a last share stays for good.
+
+    Source: the linear pools of land and ocean models, for instance Joos et al. (1996),
+        Tellus 48B, 397-417, section 2; here fitted, not derived.
+    """
+
+    def __init__(self, settings: ModelSettings, shape: NetworkShape) -> None:
+        """Make the layers, with weights from the global generator."""
+        super().__init__()
+        self.count = len(settings.pools)
+        width = 32  # A few numbers of a place: more only learns its noise.
+        self.context = Context(shape.teachers, settings.embedding, shape.statics, width)
+        self.leave = quiet_linear(width, 4 * self.count + 2)
+        self.rates = nn.Parameter(-torch.tensor(settings.pools).log())
+
+    def forward(
+        self, net: Tensor, air: Tensor, static: Tensor, teacher: Tensor
+    ) -> Tensor:
+        """Return what the pools give back.
+
+        Args:
+            net: What is taken up, by the month; (sample, months, cell).
+            air: CO2 at the start, standardised; (sample, cell).
+            static: (sample, static, cell).
+            teacher: (sample,).
+
+        Returns:
+            In the unit of ``net``; same shape.
+        """
+        place = self.leave(self.context(static, teacher)).float()
+        change, share, stock, stock_by_air, rest = place.split(
+            [self.count, self.count, self.count, self.count, 2], dim=-1
+        )
+        rate = (self.rates + change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)).exp()
+        share = functional.softmax(torch.cat([share, rest[..., :1]], -1), dim=-1)
+        first = FIRST_STOCK * (stock + stock_by_air * air[..., None])
+        taken = share[:, None, :, : self.count] * net[..., None] / MONTHS_PER_YEAR
+        stocks = running(
+            torch.cat([first[:, None], taken[:, :-1]], dim=1),
+            (-rate / MONTHS_PER_YEAR).exp()[:, None],
+        )
+        leaving: Tensor = (stocks * rate[:, None]).sum(dim=-1)
+        return leaving + rest[:, None, :, 1]
+
+
+def running(added: Tensor, kept: Tensor) -> Tensor:
+    """Return D with D[t] = kept * D[t - 1] + added[t], from D[-1] = 0.
+
+    Args:
+        added: (sample, time, ...).
+        kept: What is left of the step before, constant in time; (sample, 1, ...).
+
+    Returns:
+        Shape of ``added``; in log2(time) steps instead of one after the other, since
+        after each the sum reaches back twice as far.
+    """
+    total = added
+    for reach in range(math.ceil(math.log2(max(added.shape[1], 1)))):
+        step = 2**reach
+        before = torch.cat([torch.zeros_like(total[:, :step]), total[:, :-step]], dim=1)
+        total = total + kept * before
+        kept = kept.square()
+    return total

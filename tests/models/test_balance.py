@@ -1,0 +1,158 @@
+"""Carbon that closes and carbon that comes back, on numbers derived by hand."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from emulator.carbon.errors import SettingsError
+from emulator.models import NetworkShape, RecurrentSettings, build_network
+from emulator.models.balance import Balance, Pools, running
+
+CELLS, STATICS, FLUXES = 6, 5, ["nbp", "gpp", "rh"]
+POOLS: dict[str, Any] = {"pools": [2.0, 20.0], "start_year": 1951}
+
+
+def shape(outputs: int, inputs: int = 4) -> NetworkShape:
+    return NetworkShape(inputs, STATICS, outputs, 1, torch.arange(CELLS), (2, 3))
+
+
+def balance(**values: Any) -> Balance:
+    torch.manual_seed(0)
+    asked = RecurrentSettings(memory=2, width=8, **values)
+    network = build_network(asked, shape(max(len(asked.fluxes), 1)))
+    assert isinstance(network, Balance)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(0.2 * torch.randn(weight.shape))
+    return network.eval()
+
+
+def inputs(months: int = 24) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    static = torch.randn(1, STATICS, CELLS, generator=generator)
+    # Units of nbp, gpp and rh over that of nbp.
+    static[:, -3:] = torch.tensor([1.0, 4.0, 2.0])[None, :, None]
+    forcing = torch.randn(1, 2 + months, 4, CELLS, generator=generator)
+    return forcing, static, torch.tensor([0])
+
+
+@settings(deadline=None)  # the first call wakes torch up
+@given(
+    st.lists(st.floats(-10, 10), min_size=1, max_size=40),
+    st.floats(0, 1),
+)
+def test_running_sum_is_the_recurrence(added: list[float], kept: float) -> None:
+    wanted, stock = [], 0.0
+    for value in added:
+        stock = kept * stock + value
+        wanted.append(stock)
+    found = running(
+        torch.tensor(added, dtype=torch.float64)[None],
+        torch.tensor([[kept]], dtype=torch.float64),
+    )
+    torch.testing.assert_close(
+        found[0], torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=1e-9
+    )
+
+
+def one_pool(years: float) -> Pools:
+    pools = Pools(RecurrentSettings(pools=[years], start_year=1951), shape(1))
+    pools.requires_grad_(False)
+    # One pool, and two equal shares: half of what is taken up stays for good.
+    nn.init.zeros_(pools.leave.weight)
+    nn.init.zeros_(pools.leave.bias)
+    return pools
+
+
+def test_a_pool_gives_back_its_share_of_a_steady_uptake() -> None:
+    _, static, teacher = inputs()
+    net = torch.ones(1, 12 * 200, CELLS)
+    given_back = one_pool(10.0)(net, torch.zeros(1, CELLS), static, teacher)
+    # The stock follows share * tau * (1 - exp(-t / tau)), what leaves is stock / tau:
+    # nothing at first, 0.5 (1 - 1/e) = 0.316 after ten years, 0.5 in the end. Monthly
+    # steps give 1 / 12 / tau / (1 - exp(-1 / 12 / tau)) = 1 + 1 / 240 times as much.
+    months = 1 + 1 / 240
+    assert given_back[0, 0, 0] == 0
+    wanted = 0.5 * (1 - math.exp(-1)) * months
+    assert float(given_back[0, 120, 0]) == pytest.approx(wanted, rel=1e-4)
+    assert float(given_back[0, -1, 0]) == pytest.approx(0.5 * months, rel=1e-4)
+
+
+def test_what_went_in_comes_back() -> None:
+    _, static, teacher = inputs()
+    net = torch.zeros(1, 12 * 100, CELLS)
+    net[:, :12] = 1.0  # one unit of carbon in the first year
+    given_back = one_pool(5.0)(net, torch.zeros(1, CELLS), static, teacher)
+    total = given_back.sum(dim=1) / 12
+    # Half of the unit, but for the 1 / 120 by which monthly steps are too large.
+    assert float(total[0, 0]) == pytest.approx(0.5 * (1 + 1 / 120), rel=1e-4)
+
+
+def test_components_add_up_to_the_net_flux_and_a_residual() -> None:
+    network = balance(fluxes=FLUXES, closure=True)
+    forcing, static, teacher = inputs()
+    answer = network(forcing, static, teacher)
+    residual = network.network(forcing, static, teacher)[:, :, 0]
+    # In units of nbp: nbp = 4 gpp - 2 rh + residual.
+    wanted = 4 * answer[:, :, 1] - 2 * answer[:, :, 2] + residual
+    torch.testing.assert_close(answer[:, :, 0], wanted)
+
+
+def test_closure_holds_in_bf16_too() -> None:
+    network = balance(fluxes=FLUXES, closure=True, **POOLS)
+    forcing, static, teacher = inputs(240)
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = network(forcing, static, teacher)
+        inside = network.network(forcing[:, :, :-1], static, teacher).float()
+    level, slope = inside.chunk(2, dim=2)
+    residual = (level + slope * forcing[:, 2:, None, -1])[:, :, 0]
+    wanted = 4 * answer[:, :, 1] - 2 * answer[:, :, 2] + residual
+    # The pools' carbon leaves through rh, so closure knows of it.
+    torch.testing.assert_close(answer[:, :, 0], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_pools_alone_change_the_only_flux() -> None:
+    network = balance(fluxes=["fgco2"], **POOLS)
+    forcing, static, teacher = inputs()
+    answer = network(forcing, static, teacher)
+    assert answer.shape == (1, 24, 1, CELLS)
+    level, slope = network.network(forcing[:, :, :-1], static, teacher).chunk(2, 2)
+    net = level + slope * forcing[:, 2:, None, -1]
+    assert network.pools is not None
+    given_back = network.pools(net[:, :, 0], forcing[:, 2, -1], static, teacher)
+    torch.testing.assert_close(answer[:, :, 0], net[:, :, 0] - given_back)
+
+
+def test_the_network_inside_does_not_see_co2() -> None:
+    network = balance(fluxes=["fgco2"], **POOLS)
+    forcing, static, teacher = inputs()
+    more = forcing.clone()
+    more[:, :, -1] += 1
+    inside = [network.network(f[:, :, :-1], static, teacher) for f in (forcing, more)]
+    torch.testing.assert_close(inside[0], inside[1])
+    assert (network(more, static, teacher) != network(forcing, static, teacher)).any()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"closure": True}, "model.fluxes is [], but must be the net flux"),
+        ({"closure": True, "fluxes": ["nbp", "lai"]}, "then some of gpp, ra, rh"),
+        ({"pools": [0.0], "start_year": 1951}, "model.pools is 0.0, but must be posit"),
+        ({"pools": [2.0]}, "model.start_year is None, but must be the year"),
+        ({"start_year": 1951}, "model.start_year is 1951, but must be"),
+        ({"fluxes": ["nbp", "rh"], **POOLS}, "components with rh and model.closure"),
+        (
+            {"fluxes": ["nbp", "gpp"], "closure": True, **POOLS},
+            "components with rh and model.closure",
+        ),
+    ],
+)
+def test_contradictions_are_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message.replace("[", r"\[")):
+        RecurrentSettings(**values)
