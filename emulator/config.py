@@ -19,6 +19,8 @@ from emulator.evaluation.settings import (
     LiveSettings,
     PromoteSettings,
 )
+from emulator.learning.pretraining import PretrainingSettings
+from emulator.learning.semisupervised import ConsistencySettings
 from emulator.learning.settings import (
     LearningSettings,
     LoggerSettings,
@@ -173,6 +175,8 @@ _GROUPS: Mapping[str, type] = {
     "forcing": ForcingSettings,
     "split": SplitSettings,
     "learning": LearningSettings,
+    "learning/consistency": ConsistencySettings,
+    "learning/pretraining": PretrainingSettings,
     "machine": MachineSettings,
     "logger": LoggerSettings,
     "paths": PathsSettings,

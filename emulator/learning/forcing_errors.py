@@ -14,9 +14,10 @@ from torch import Tensor
 
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.units import EARTH_RADIUS
+from emulator.carbon.variables import VARIABLES
 from emulator.data.windows import Cube
 from emulator.learning.normalise import Normaliser, position, take
-from emulator.models.base import require
+from emulator.models.base import require, require_choice
 
 WAVES = 64
 """Waves that a map of errors is the sum of: with far fewer it is no Gaussian field any
@@ -51,6 +52,7 @@ class ForcingErrorSettings:
         name = "learning.consistency.errors"
         for item in ("spread", "share"):
             for variable, value in getattr(self, item).items():
+                require_choice(f"a key of {name}.{item}", variable, tuple(VARIABLES))
                 require(value >= 0, f"{name}.{item}.{variable}", value, "0 or more")
         for pair, value in self.correlation.items():
             require(
