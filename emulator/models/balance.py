@@ -136,8 +136,8 @@ class Pools(nn.Module):
             torch.cat([first[:, None], taken[:, :-1]], dim=1),
             (-rate / MONTHS_PER_YEAR).exp()[:, None],
         )
-        leaving: Tensor = (stocks * rate[:, None]).sum(dim=-1)
-        return leaving + rest[:, None, :, 1]
+        back: Tensor = (stocks * rate[:, None]).sum(dim=-1) + rest[:, None, :, 1]
+        return back
 
 
 def running(added: Tensor, kept: Tensor) -> Tensor:
