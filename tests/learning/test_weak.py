@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ from emulator.data.readers import workbook
 from emulator.data.readers.workbook import SinkSheet, Table, Workbook
 from emulator.data.windows import Cube
 from emulator.learning.batch import TrainingData, inputs_of_cube
+from emulator.learning.checkpoint import Checkpoint, load_checkpoint
+from emulator.learning.fit import train
 from emulator.learning.losses import AnnualLoss
 from emulator.learning.normalise import fit_normaliser
+from emulator.learning.sampler import Sampler
+from emulator.learning.settings import SplitSettings, TrainSettings
 from emulator.learning.weak import WeakLabels, WeakLoss, gather_weak
 from emulator.learning.weak_settings import WeakSettings
 from tests.learning.cubes import chosen_years, small_cube
-from tests.learning.runs import small_gru
+from tests.learning.runs import small_gru, tiny_settings
 
 YEARS = 24
 KNOWN = 2007
@@ -297,6 +302,68 @@ def test_tables_that_do_not_fit_say_why(monkeypatch: pytest.MonkeyPatch) -> None
         from_table(monkeypatch, cube, columns, columns={"ONE": "Nobody"})
     with pytest.raises(SettingsError, match=r"none has a total in the Global Carbon"):
         from_table(monkeypatch, cube, {"TWO": np.arange(20.0)})
+
+
+def run_settings(**weak: Any) -> TrainSettings:
+    """Return a run that knows 1990 to 1997 by month; later years up to 2004 weakly."""
+    return tiny_settings(
+        small_gru(width=8, dropout=0.3),
+        steps=30,
+        validate_every=10,
+        save_every=5,
+        refit=True,
+        label_fraction=0.5,
+        weak=WeakSettings(**weak),
+    )
+
+
+def trained(settings: TrainSettings, store: Path, run: Path) -> Checkpoint:
+    return load_checkpoint(train(settings, store, run) / "members/0/emulator.pt")
+
+
+def test_a_run_learns_from_weak_labels_and_says_so(
+    land_store: Path, tmp_path: Path
+) -> None:
+    without = trained(run_settings(), land_store, tmp_path / "without")
+    assert without.about["weak_labels"] == ""
+    settings = run_settings(weight=0.1, every=2, simulations=["S2"])
+    weakly = trained(settings, land_store, tmp_path / "with")
+    assert weakly.about["weak_labels"] == "totals of the store's labels, 1998 to 2004"
+    assert weakly.about["last_month"] == "1997-12"
+    assert not torch.equal(
+        without.weights["leave.weight"], weakly.weights["leave.weight"]
+    )
+    metrics = (tmp_path / "with" / "metrics.csv").read_text()
+    assert "gradient_weak" in metrics.splitlines()[0]
+
+
+def test_a_stopped_run_with_weak_labels_ends_with_the_same_bits(
+    land_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = run_settings(weight=0.1, every=2, samples=2)
+    whole = trained(settings, land_store, tmp_path / "whole")
+    draw = Sampler.draw
+
+    def draw_or_stop(self: Sampler, step: int) -> Any:
+        if step == 13:
+            raise RuntimeError("stopped")
+        return draw(self, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sampler, "draw", draw_or_stop)
+        with pytest.raises(RuntimeError, match="stopped"):
+            train(settings, land_store, tmp_path / "stopped")
+    found = trained(settings, land_store, tmp_path / "stopped")
+    assert found.about == whole.about
+    for name, value in whole.weights.items():
+        assert torch.equal(found.weights[name], value), name
+
+
+def test_totals_that_hold_a_held_out_region_are_refused() -> None:
+    split = SplitSettings([1990, 2004], [2001, 2001], [2006, 2008], "srex:AMZ")
+    model = small_gru(label_climatology="none")
+    with pytest.raises(SettingsError, match=r"hold the labels of the held-out region"):
+        tiny_settings(model, split=split, weak=WeakSettings(weight=1.0))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from emulator.learning.withheld import (
 )
 from tests.learning.cubes import small_cube
 from tests.learning.runs import tiny_settings
-from tests.worlds import tiny_store
 
 TESTBED = YearSplit((1950, 2010), (2005, 2010), (2014, 2024), gap_months=12)
 
@@ -32,11 +31,6 @@ def test_withheld_years_are_never_learned() -> None:
     split = YearSplit((1990, 2004), (2002, 2004), (2007, 2008), 12, withheld=(1996,))
     # 1995 and 1997 are the gap of a year.
     assert years_but_test(split).tolist() == [*range(1990, 1995), *range(1998, 2005)]
-
-
-@pytest.fixture(scope="module")
-def land_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_store(tmp_path_factory.mktemp("withheld"))
 
 
 def test_early_labels_bring_their_own_validation_years() -> None:
@@ -137,7 +131,7 @@ def test_nothing_that_is_learned_depends_on_withheld_labels(
     settings = tiny_settings(
         steps=4, validate_every=2, refit=True, label_fraction=0.5, labels_withheld=how
     )
-    cube = fit._whole_cube(settings, land_store)
+    cube = fit._whole_cube(settings, land_store, None)
     hidden = training_cube(settings, land_store).labels.isnan()
     # Whatever the withheld labels are, and those of the test years.
     test = torch.from_numpy(np.isin(years_of(cube.months), [2006, 2007, 2008]))
