@@ -8,7 +8,7 @@ of output, and see recycled weather unless told otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -18,7 +18,7 @@ from emulator.carbon import timeaxis
 from emulator.carbon.grid import Grid
 from emulator.carbon.variables import VARIABLES
 from emulator.data.testbed.scenario import Spans, co2
-from emulator.data.testbed.weather import Weather, saturation_pressure
+from emulator.data.testbed.weather import Weather, drier
 
 Array = NDArray[np.float64]
 Years = NDArray[np.int64]
@@ -62,15 +62,16 @@ def recycled(weather: Weather, spans: Spans, last: int) -> Weather:
 
 
 def warmer_and_drier(
-    weather: Weather, year: int, *, warming: float, rain: float
+    weather: Weather, grid: Grid, year: int, *, warming: float, rain: float
 ) -> Weather:
     """Return the weather with one year changed everywhere.
 
-    Relative humidity stays, so that warm air is also thirstier; sunshine, wind, ice and
-    the mixed layer stay.
+    On land sunshine and humidity go with the rain, as ``weather.drier`` says; at sea
+    wind, ice and the mixed layer stay.
 
     Args:
         weather: It is left as it is.
+        grid: The grid of the Earth.
         year: The year to change, January to December.
         warming: Added to air and sea, K.
         rain: Factor on rain.
@@ -78,21 +79,17 @@ def warmer_and_drier(
     months = timeaxis.years_of(weather.months) == year
     land = {name: field.copy() for name, field in weather.land.items()}
     ocean = {name: field.copy() for name, field in weather.ocean.items()}
-    celsius = land["tas"][months] - 273.15
-    land["vpd"][months] *= saturation_pressure(celsius + warming) / saturation_pressure(
-        celsius
+    changed = drier(
+        {name: field[months] for name, field in land.items()},
+        np.repeat(grid.lat, grid.lon.size)[weather.land_cells],
+        timeaxis.month_of(weather.months[months])[:, None].astype(np.float64),
+        warming=warming,
+        rain=rain,
     )
-    land["tas"][months] += warming
-    land["pr"][months] *= rain
+    for name, values in changed.items():
+        land[name][months] = values
     ocean["tos"][months] += warming
-    return Weather(
-        months=weather.months,
-        land_cells=weather.land_cells,
-        ocean_cells=weather.ocean_cells,
-        land=land,
-        ocean=ocean,
-        el_nino=weather.el_nino,
-    )
+    return replace(weather, land=land, ocean=ocean)
 
 
 def rising_from(year: int, years: Years, rate: float) -> Array:

@@ -8,6 +8,7 @@ tables are read off climate atlases to one figure, and no number is tuned to a p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,16 @@ _RAIN_BY_PLACE = (
     (34.0, -84.0, 7.0, 8.0, 2.4),  # American south-east
     (-25.0, -52.0, 6.0, 8.0, 2.5),  # southern Brazil
 )
+
+
+_DAMP_BY_RAIN, _DAMP_BY_WARMTH = 0.05, 0.006
+"""Change of relative humidity per unit of ln(rain), and less per K of warm weather."""
+
+_DIM_BY_RAIN = 0.035
+"""Sunshine lost per unit of ln(rain), as a share of that above the air."""
+
+_HUMIDITY, _CLEARNESS = (0.10, 0.95), (0.25, 0.75)
+"""Bounds of relative humidity, and of the share of sunshine that reaches the ground."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,9 +308,12 @@ def _land_weather(
     daily = mean_rain * np.exp(log_rain)
 
     humid = np.clip(0.42 + 0.14 * np.log(mean_rain + 0.15), 0.18, 0.85)
-    humid = np.clip(humid + 0.05 * log_rain - 0.006 * (anomaly - climate), 0.10, 0.95)
+    humid = np.clip(
+        humid + _DAMP_BY_RAIN * log_rain - _DAMP_BY_WARMTH * (anomaly - climate),
+        *_HUMIDITY,
+    )
     clear = np.clip(
-        0.62 - 0.06 * np.log(mean_rain + 0.2) - 0.035 * log_rain, 0.25, 0.75
+        0.62 - 0.06 * np.log(mean_rain + 0.2) - _DIM_BY_RAIN * log_rain, *_CLEARNESS
     )
     temperature = celsius + anomaly
     return {
@@ -307,6 +321,43 @@ def _land_weather(
         "pr": (daily / 86400.0).astype(np.float32),
         "rsds": (insolation(cells.lat, cells.month) * clear).astype(np.float32),
         "vpd": (saturation_pressure(temperature) * (1 - humid)).astype(np.float32),
+    }
+
+
+def drier(
+    fields: Mapping[str, NDArray[np.float32]],
+    lat: Array,
+    month: Array,
+    *,
+    warming: float,
+    rain: float,
+) -> dict[str, NDArray[np.float32]]:
+    """Return land weather that is warmer and drier, as this Earth's dry months are.
+
+    Where it rains less the sun shines more and the air is drier, by the same laws that
+    made the weather: nothing could be learned of rain alone where sunshine always goes
+    along.
+
+    Args:
+        fields: tas, pr, rsds and vpd; (time, cell) each, left as they are.
+        lat: Degrees north; (cell,).
+        month: Month of the year, 1 to 12; (time, 1).
+        warming: Added to temperature, K.
+        rain: Factor on rain.
+    """
+    celsius = fields["tas"].astype(np.float64) - 273.15
+    humid = 1 - fields["vpd"] / saturation_pressure(celsius)
+    change = _DAMP_BY_RAIN * np.log(rain) - _DAMP_BY_WARMTH * warming
+    top = insolation(lat, month)
+    light = fields["rsds"] - _DIM_BY_RAIN * np.log(rain) * top
+    return {
+        "tas": (fields["tas"] + warming).astype(np.float32),
+        "pr": (fields["pr"] * rain).astype(np.float32),
+        "rsds": np.clip(light, *(end * top for end in _CLEARNESS)).astype(np.float32),
+        "vpd": (
+            saturation_pressure(celsius + warming)
+            * (1 - np.clip(humid + change, *_HUMIDITY))
+        ).astype(np.float32),
     }
 
 
