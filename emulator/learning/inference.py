@@ -87,11 +87,21 @@ class Emulator:
 
         More than the memory where windows hang on the calendar, as the window of a
         December starts in January, and where slow means need whole years before.
+        With pools, which begin in a stated year, less is needed while they are young.
         """
         model = self.first.model
         extra = self.first.months_per_block - 1 if model.is_anchored else 0
         slow = 12 * max(model.slow_years) + 11 if model.slow_years else 0
         return self.memory + extra + slow
+
+    @property
+    def _dependence(self) -> str:
+        """What a month depends on, in words."""
+        model = self.first.model
+        if model.start_year is None:
+            return f"up to {self.history} months"
+        begin = np.datetime64(model.origin, "M") - self.memory
+        return f"all months from {begin} on, from which pools are carried"
 
     @property
     def forcing_names(self) -> tuple[str, ...]:
@@ -141,8 +151,8 @@ class Emulator:
         if not asked.size:
             raise CheckpointError(
                 f"The forcing from {months[0]} to {months[-1]} holds no month with "
-                f"all that it depends on before it: up to {self.history} months, with "
-                f"CO2. Give forcing that begins earlier."
+                f"all that it depends on before it: {self._dependence}, with CO2. Give "
+                f"forcing that begins earlier."
             )
         lat = place_latitudes(self.grid, self.cells)
         seen, sequence = torch.from_numpy(weather), torch.arange(months.size)[None]
