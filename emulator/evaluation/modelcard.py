@@ -231,8 +231,8 @@ def _limits(
         "the years they share."
     )
     yield (
-        f"- It needs {emulator.history} months of forcing before the first month that "
-        f"is asked for, on its own grid."
+        f"- Before the first month that is asked for it needs the forcing of "
+        f"{emulator.needs}, on its own grid."
     )
     if calibrated:
         yield "- Intervals are calibrated for what these teachers would simulate."

@@ -95,8 +95,8 @@ class Emulator:
         return self.memory + extra + slow
 
     @property
-    def _dependence(self) -> str:
-        """What a month depends on, in words."""
+    def needs(self) -> str:
+        """What must be known before a month is answered, in words."""
         model = self.first.model
         if model.start_year is None:
             return f"up to {self.history} months"
@@ -151,7 +151,7 @@ class Emulator:
         if not asked.size:
             raise CheckpointError(
                 f"The forcing from {months[0]} to {months[-1]} holds no month with "
-                f"all that it depends on before it: {self._dependence}, with CO2. Give "
+                f"all that it depends on before it: {self.needs}, with CO2. Give "
                 f"forcing that begins earlier."
             )
         lat = place_latitudes(self.grid, self.cells)

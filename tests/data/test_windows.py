@@ -89,10 +89,12 @@ def test_month_without_co2_spoils_the_memory_of_those_after(land_store: Path) ->
     assert np.flatnonzero(lost).tolist() == [0, 1, 2, 100, 101, 102, 103]
 
 
-def test_co2_is_told_as_level_or_as_rise(land_store: Path) -> None:
+def test_co2_is_told_as_level_logarithm_or_rise(land_store: Path) -> None:
     level, rise = land(land_store), land(land_store, co2_as="rise")
     assert level.co2_as == "level"
     assert rise.co2_as == "rise"
+    logarithm = land(land_store, co2_as="log").co2
+    torch.testing.assert_close(logarithm, level.co2.log(), equal_nan=True)
     # A constant CO2 is its own mean; the other rises from its first value.
     assert (rise.co2[0] == 0).all()
     month = 20 * 12 + 6

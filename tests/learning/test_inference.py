@@ -178,6 +178,37 @@ def celsius(forcing: xr.Dataset) -> xr.Dataset:
     return changed
 
 
+def test_pools_are_carried_from_a_stated_year(land_store: Path, tmp_path: Path) -> None:
+    model = small_gru(
+        memory=5, fluxes=["nbp"], co2_as="log", pools=[1.0, 8.0], start_year=1992
+    )
+    settings = tiny_settings(model, steps=30, months_per_sample=600)
+    path = train(settings, land_store, tmp_path / "run")
+    emulator = load_emulator(path)
+    found = emulator.predict(tiny_forcing())
+    assert str(found["time"][0].dt.strftime("%Y-%m").item()) == "1992-01"
+    expected = hindcast(path, land_store).sel(simulation="S2", time=found["time"])
+    flat = found["nbp"].to_numpy().reshape(2, found.sizes["time"], -1)
+    np.testing.assert_allclose(
+        flat[..., expected["cell"].to_numpy()],
+        expected["nbp"].to_numpy(),
+        rtol=1e-4,
+        atol=1e-14,
+    )
+    # What later months bring changes nothing; what was taken up once is remembered.
+    same(
+        emulator.predict(tiny_forcing().sel(time=slice(None, "2000"))),
+        found.sel(time=slice(None, "2000")),
+    )
+    warmer = tiny_forcing()
+    warmer = warmer.assign(tas=warmer["tas"] + (warmer["time.year"] == 1993))
+    changed = emulator.predict(warmer)["nbp"] - found["nbp"]
+    assert float(np.abs(changed.sel(time="1992")).max()) <= 1e-14
+    assert (np.abs(changed.sel(time="2009")) > 0).any()
+    with pytest.raises(CheckpointError, match="all months from 1991-08 on, from which"):
+        emulator.predict(tiny_forcing().sel(time=slice("1993", None)))
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

@@ -73,6 +73,15 @@ def test_cells_without_the_flux_have_no_weight() -> None:
     assert float(weight.sum()) == pytest.approx(2, rel=1e-5)
 
 
+def test_components_weigh_what_they_are_told_to() -> None:
+    cube = small_cube()
+    both = replace(cube, labels=cube.labels.repeat(1, 1, 1, 2, 1), fluxes=("a", "b"))
+    normaliser, _ = fitted(both)
+    weight = cell_weights(cube.area, normaliser, 1.0, component_weight=0.3)
+    torch.testing.assert_close(weight[:, 1], 0.3 * weight[:, 0])
+    assert float(weight[0, 0].mean()) == pytest.approx(1, rel=1e-5)
+
+
 def test_annual_totals_are_those_of_the_budget() -> None:
     cube = small_cube()
     normaliser, chosen = fitted(cube)

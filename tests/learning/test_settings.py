@@ -182,5 +182,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         settings(model=UnetSettings())
     with pytest.raises(SettingsError, match=r"Use a divisor or a multiple of 12"):
         settings(learning=LearningSettings(months_per_sample=7))
+    pools = small_gru(pools=[2.0], start_year=1991)
+    with pytest.raises(SettingsError, match=r"begin with model.start_year, but learni"):
+        settings(model=pools, learning=LearningSettings(aligned=False))
     free = RecurrentSettings(encoder="tcn")
     settings(model=free, learning=LearningSettings(months_per_sample=7))
