@@ -32,7 +32,27 @@ def draw(hindcast: Hindcast, card: Record, cube: Cube, folder: Path) -> list[Pat
     if not shown:
         return []
     paths = _draw_record(hindcast, shown[0], card["evidence"], cube, folder)
-    return paths + _draw_teachers(shown, card["evidence"], folder)
+    paths += _draw_teachers(shown, card["evidence"], folder)
+    return paths + _draw_effects(card["responses"], card["evidence"], folder)
+
+
+def _draw_effects(effects: list[Record], evidence: str, folder: Path) -> list[Path]:
+    """Draw the effects on the globe, of the mean of teachers or the only one."""
+    if not effects:
+        return []
+    first = effects[0]
+    drawn = {
+        f"{each['effect']}: {each['on']} - {each['off']}": (
+            each["years"],
+            each["regions"]["globe"]["teacher_annual"],
+            each["regions"]["globe"]["network_annual"],
+        )
+        for each in effects
+        if each["teacher"] == first["teacher"]
+    }
+    title = f"Effects on {first['flux']} of {first['teacher']}"
+    figure = figures.effects(drawn, title=title, evidence=evidence)
+    return [figures.save(figure, folder / "effects.png")]
 
 
 def _draw_teachers(records: list[Record], evidence: str, folder: Path) -> list[Path]:

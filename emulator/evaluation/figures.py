@@ -148,6 +148,38 @@ def seasonal_cycle(
     return figure
 
 
+def effects(
+    panels_of: Mapping[str, tuple[Sequence[int], Array, Array]],
+    *,
+    title: str,
+    evidence: str,
+) -> Figure:
+    """Draw annual and cumulated effects of CO2 or climate.
+
+    Args:
+        panels_of: By effect, years and annual effects of teacher and network, PgC
+            yr-1; shape (year,) each.
+        title: Title.
+        evidence: What stands behind the numbers.
+    """
+    figure, axes = panels(2 * len(panels_of), evidence, height=2.6, across=2)
+    colour, line, width = METHOD_STYLES["network"]
+    for row, (effect, (years, *both)) in enumerate(panels_of.items()):
+        for column, unit in enumerate(("PgC yr$^{-1}$", "PgC, cumulated")):
+            axis = axes[2 * row + column]
+            shown = [np.cumsum(series) if column else series for series in both]
+            teacher, network = shown
+            axis.axhline(0.0, color="#BBBBBB", lw=0.8)
+            axis.plot(years, teacher, color=BLACK, lw=2.4, label="teacher")
+            axis.plot(years, network, color=colour, ls=line, lw=width, label="network")
+            axis.set_title(effect, loc="left", fontsize=9)
+            axis.set_ylabel(unit, fontsize=8)
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes[0].legend(fontsize=8, frameon=False)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
+    return figure
+
+
 def comparison(
     rows: Sequence[str],
     columns: Mapping[str, Sequence[tuple[float, float, float]]],

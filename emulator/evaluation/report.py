@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from emulator.evaluation import judged
+from emulator.evaluation import judged, responses, targets
 from emulator.evaluation.scores import DEFINITIONS
 
 Card = dict[str, Any]
@@ -15,6 +15,8 @@ REGION_LIMIT = 12
 def markdown(card: Card) -> str:
     """Return the scorecard as Markdown."""
     lines = [*_head(card)]
+    lines += targets.markdown([targets.Row(**row) for row in card["targets"]])
+    lines += _responses(card["responses"])
     lines += _intervals(card["intervals"])
     for record in card["records"]:
         lines += _record(record)
@@ -66,6 +68,65 @@ def _head(card: Card) -> Iterator[str]:
     for caveat in card["caveats"]:
         yield f"> {caveat}"
         yield ""
+
+
+def _responses(effects: Sequence[Card]) -> Iterator[str]:
+    """Show the effects of CO2 and climate, where simulations tell them apart."""
+    if not effects:
+        return
+    yield "## Effects of CO2 and of climate"
+    yield ""
+    if any(effect["on"] == "A" for effect in effects):
+        yield "> At sea A - B is the effect of CO2 and climate together."
+        yield ""
+    head = ["effect", "teacher", "years", "teacher's", "network's", "ratio"]
+    rows = []
+    for effect in effects:
+        name = f"{effect['effect']}, {effect['on']} - {effect['off']}"
+        rows += [
+            [name, effect["teacher"], *_response_row(span)]
+            for span in effect["regions"]["globe"]["spans"]
+        ]
+    yield "Mean annual totals of the globe, PgC yr-1:"
+    yield ""
+    yield from _table([*head, "within tolerance"], rows)
+    yield "By latitude:"
+    yield ""
+    first = effects[0]["teacher"]
+    rows = [
+        [effect["effect"], effect["teacher"], band, *_response_row(span)]
+        for effect in effects
+        if effect["teacher"] == first
+        for band, each in effect["regions"].items()
+        if band != "globe"
+        for span in each["spans"]
+        if span["kind"] == "decade"
+    ]
+    yield from _table([*head[:2], "band", *head[2:], "within tolerance"], rows)
+    yield "Sensitivity of the annual total:"
+    yield ""
+    yield from _table(
+        [*head[:2], "unit", "of", *head[3:5], "ratio of means"],
+        [
+            [
+                effect["effect"],
+                effect["teacher"],
+                effect["sensitivity"]["unit"],
+                _number(effect["sensitivity"]["change"]),
+                *(_fine(effect["sensitivity"][who]) for who in ("teacher", "network")),
+                score_text(effect["ratio"]),
+            ]
+            for effect in effects
+        ],
+    )
+    yield from (f"- **{name}**: {text}" for name, text in responses.DEFINITIONS.items())
+    yield ""
+
+
+def _response_row(span: Card) -> Iterator[str]:
+    yield _span(span["years"])
+    yield from (_number(span[part]) for part in ("teacher", "network", "ratio"))
+    yield {True: "yes", False: "**no**", None: "-"}[span["within"]]
 
 
 def _intervals(found: Card | None) -> Iterator[str]:
@@ -272,6 +333,10 @@ def score_text(found: Card | float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _fine(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _years(split: Card) -> str:

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from emulator.data.windows import Cube
 from emulator.evaluation import bootstrap
+from emulator.evaluation.enso import TEMPERATURES
 from emulator.evaluation.hindcast import MEAN, NETWORK, Hindcast, annual_totals, covered
-from emulator.evaluation.task import Array
+from emulator.evaluation.task import Array, Mask
 
 Record = dict[str, Any]
 Years = npt.NDArray[np.int64]
@@ -92,6 +94,24 @@ class Drivers:
 
     co2: Array
     temperature: Array | None
+
+    @classmethod
+    def seen(cls, cube: Cube, co2: Array, wanted: Mask) -> "Drivers":
+        """Average what the simulations of a cube saw in some months.
+
+        Args:
+            cube: On the CPU.
+            co2: ppm; shape (simulation, time).
+            wanted: Months; shape (time,).
+        """
+        name = next((each for each in TEMPERATURES if each in cube.forcing_names), None)
+        temperature = None
+        if name is not None:
+            field = cube.forcing[:, cube.forcing_names.index(name)].numpy()
+            mean = np.average(field.astype(np.float64), axis=1, weights=cube.area)
+            weather = cube.weather.numpy()[:, wanted]
+            temperature = np.where(weather >= 0, mean[weather], np.nan)
+        return cls(np.asarray(co2[:, wanted], np.float64), temperature)
 
     def of(self, name: str) -> Array | None:
         """Return the series of a driver."""
@@ -232,7 +252,8 @@ def _record(
     def ratio(place: bootstrap.Draws) -> Array:
         bottom = truth[place].mean(-1)
         nothing = np.full(np.shape(bottom), np.nan)
-        return np.divide(network[place].mean(-1), bottom, nothing, where=bottom != 0)
+        top = network[place].mean(-1)
+        return np.asarray(np.divide(top, bottom, nothing, where=bottom != 0))
 
     per = change if change else np.nan
     return {

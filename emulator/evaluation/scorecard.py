@@ -18,7 +18,7 @@ from emulator.carbon.grid import Grid
 from emulator.carbon.regions import RegionSet, latitude_bands, srex
 from emulator.carbon.timeaxis import Part, YearSplit
 from emulator.data import catalog, readers
-from emulator.data.stores import code_version
+from emulator.data.stores import TRAINING_SCHEMA, code_version, open_store
 from emulator.data.windows import Cube
 from emulator.evaluation import (
     drawing,
@@ -28,7 +28,9 @@ from emulator.evaluation import (
     judged,
     reality,
     report,
+    responses,
     scores,
+    targets,
 )
 from emulator.evaluation import task as tasks
 from emulator.evaluation.baselines import DESCRIPTIONS
@@ -102,10 +104,12 @@ def evaluate(
         )
     predicted = emulator.hindcast(context.cube, wanted)
     found: list[Hindcast] = []
+    net: Hindcast | None = None
     index = ""
     for flux in fluxes:
         quick = flux != fluxes[0]
         aligned, index = _hindcast(context, predicted, flux, settings, quick, index)
+        net = net or aligned
         found.append(aligned.with_mean())
     scopes = {"all": ~context.inside}
     if context.inside.any():
@@ -136,10 +140,12 @@ def evaluate(
         "baselines": DESCRIPTIONS,
         "definitions": scores.DEFINITIONS,
         "intervals": intervals,
+        "responses": _responses(context, net, wanted),
         "extremes": {"definitions": extremes.DEFINITIONS, "records": extreme},
         "records": records,
         "observed": held.as_dict(),
     }
+    card["targets"] = [asdict(row) for row in targets.rows(card)]
     suffix = "" if settings.split == "test" else f"-{settings.split}"
     drawing.draw(found[0], card, context.cube, run_dir / f"figures{suffix}")
     text = report.markdown(card) + extremes.markdown(extreme) + held.markdown()
@@ -342,6 +348,25 @@ def _intervals(
     )
 
 
+def _responses(
+    context: _Context, net: Hindcast | None, wanted: Mask
+) -> list[responses.Record]:
+    """Compare the effects of CO2 and climate on the net flux of each teacher."""
+    cube = context.cube
+    if net is None:
+        return []
+    bands = latitude_bands(cube.grid)
+    places = cube.cells.numpy()
+    shares = {name: bands.weight(name).ravel()[places] for name in bands.regions[:-1]}
+    co2 = open_store(context.store, TRAINING_SCHEMA)["co2"]
+    seen = co2.sel(simulation=list(cube.simulations)).to_numpy()
+    return responses.responses(
+        replace(net, area=np.where(context.inside, 0.0, net.area)),
+        shares,
+        responses.Drivers.seen(cube, seen, wanted),
+    )
+
+
 def _key(context: _Context, flux: str) -> dict[str, Any]:
     """Return all that the baselines of a flux depend on, besides their settings."""
     return {
@@ -418,6 +443,7 @@ def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
         "static": list(context.cube.static_names),
         "simulations": list(context.cube.simulations),
         "teachers": list(context.cube.teachers),
+        "own_state": sorted(own_state),
         "members": len(context.emulator.members),
         "enso_index": index,
         "test_reads": reads,

@@ -57,7 +57,14 @@ def runs() -> Figure:
     )
 
 
-@pytest.mark.parametrize("draw", [annual, skill, regions, season, runs])
+def effects() -> Figure:
+    series = np.array([1.0, 2.0])
+    years = [2001, 2002]
+    panels = {"CO2": (years, series, series), "climate": (years, -series, -series)}
+    return figures.effects(panels, title="Effects", evidence="testbed")
+
+
+@pytest.mark.parametrize("draw", [annual, skill, regions, season, effects, runs])
 def test_every_figure_carries_its_evidence_and_title(draw, tmp_path: Path) -> None:
     figure = draw()
     assert "Evidence: testbed" in texts(figure)

@@ -179,7 +179,31 @@ def test_figures_are_drawn_of_the_mean_and_its_teachers(
     names = {path.name for path in (runs / "good" / "figures").iterdir()}
     kinds = ("annual", "regions", "season", "skill")
     wanted = {f"{kind}-mean-of-teachers-s2.png" for kind in kinds}
-    assert names == wanted | {"teachers-s2.png"}
+    assert names == wanted | {"teachers-s2.png", "effects.png"}
+
+
+def test_effects_of_co2_and_climate_stand_beside_the_teachers(
+    card: dict[str, Any], runs: Path
+) -> None:
+    found = {(each["effect"], each["teacher"]): each for each in card["responses"]}
+    teachers = (MEAN, "ONE", "TWO")
+    assert list(found) == [(e, t) for e in ("CO2", "climate") for t in teachers]
+    totals = {
+        simulation: np.array(record(card, simulation, "ONE")["teacher_annual"])
+        for simulation in ("S0", "S1", "S2")
+    }
+    co2 = found["CO2", "ONE"]
+    effect = np.array(co2["regions"]["globe"]["teacher_annual"])
+    np.testing.assert_allclose(effect, totals["S1"] - totals["S0"], rtol=1e-5)
+    # 2 ppm a year since 1990: 32, 34 and 36 ppm in 2006 to 2008.
+    assert co2["sensitivity"]["change"] == pytest.approx(34.0)
+    assert set(co2["regions"]) == {"globe", "north", "tropics", "south"}
+    # Three years are not judged.
+    assert co2["within"] is None
+    assert found["climate", "ONE"]["sensitivity"]["unit"] == "PgC yr-1 K-1"
+    text = (runs / "good" / "scorecard.md").read_text()
+    assert "## Effects of CO2 and of climate" in text
+    assert "| CO2, S1 - S0 | ONE | 2006-2008 |" in text
 
 
 def test_reads_of_the_test_years_are_counted_and_validation_is_free(
@@ -197,12 +221,26 @@ def test_reads_of_the_test_years_are_counted_and_validation_is_free(
     assert scorecard.read_count(runs / "poor") == 2
 
 
+def test_targets_stand_at_the_top(card: dict[str, Any], runs: Path) -> None:
+    found = {row["quantity"]: row for row in card["targets"]}
+    gain = found["anomaly_r2 above the best baseline"]
+    assert gain["reached"] is False  # nothing beats the ridge, which knows the law
+    assert "ridge" in gain["found"]
+    assert found["seasonal phase error, months"]["reached"] is True
+    assert found["effect of CO2, S1 - S0, decades"]["found"] == "not measured"
+    text = (runs / "good" / "scorecard.md").read_text()
+    assert text.index("## Targets") < text.index("## Effects") < text.index("## nbp")
+
+
 def test_ocean_run_scores_where_its_control_has_no_labels(
     runs: Path, ocean_store: Path
 ) -> None:
     found = json.loads(evaluate(runs, ocean_store, "ocean").read_text())
     assert found["enso_index"].endswith("of tosforc")
     assert record(found, "A", "ONE-sea")["flux"] == "fgco2"
+    text = (runs / "ocean" / "scorecard.md").read_text()
+    assert "A - B is the effect of CO2 and climate together" in text
+    assert {each["on"] for each in found["responses"]} == {"A"}
 
 
 def test_held_out_region_is_scored_apart(land_store: Path, tmp_path: Path) -> None:
