@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from emulator.carbon.errors import SettingsError
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.evaluation.settings import (
+    AdaptSettings,
     CalibrateSettings,
     CompareSettings,
     EvaluateSettings,
@@ -102,6 +103,17 @@ class CompareCommand(CompareSettings):
 
 
 @dataclass
+class AdaptCommand(AdaptSettings):
+    """What ``adapt`` is told.
+
+    Attributes:
+        paths: Where things lie.
+    """
+
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+
+@dataclass
 class PromoteCommand(PromoteSettings):
     """What ``promote`` is told.
 
@@ -168,6 +180,7 @@ _COMMANDS: Mapping[str, type] = {
     "promote": PromoteCommand,
     "predict": PredictCommand,
     "ensembles": LiveSettings,
+    "adapt": AdaptCommand,
 }
 
 _GROUPS: Mapping[str, type] = {

@@ -168,6 +168,7 @@ def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> Non
         (["calibrate", "run=runs/none"], "runs/none"),
         (["compare", "runs=[runs/one]"], "compare needs two runs or more"),
         (["ensembles"], "ensembles needs an edition of the Global Carbon Budget"),
+        (["adapt", "run=x"], "adapt needs a run and a store with a teacher that it never"),
         (["ensembles", "workbook=none.xlsx"], "none.xlsx: the name does not say"),
         (["promote"], "promote needs one of two"),
         (["promote", "run=runs/none"], "runs/none"),

@@ -11,6 +11,7 @@ from typing import Any
 from emulator.cli.descriptions import PROGRAM
 from emulator.cli.output import say, working
 from emulator.config import (
+    AdaptCommand,
     CalibrateCommand,
     CompareCommand,
     DemoCommand,
@@ -138,6 +139,19 @@ def ensembles(settings: LiveSettings) -> Path:
     return table
 
 
+def adapt(settings: AdaptCommand) -> Path:
+    """Fit a run to teachers that it never saw, and score it."""
+    from emulator.evaluation.fewshot import few_shot
+
+    paths = settings.paths
+    with working(f"Adapting {settings.run}"):
+        table = few_shot(
+            settings, runs_root=Path(paths.runs), stores_root=Path(paths.stores)
+        )
+    say(f"adapted: {table} (.csv, .png and networks beside it)")
+    return table
+
+
 def demo(settings: DemoCommand) -> Path:
     """Walk the whole path on a simulated Earth."""
     from emulator.cli.demo import walk
@@ -174,6 +188,7 @@ WORK: Mapping[str, Callable[[Any], object]] = {
     "promote": promote,
     "predict": predict,
     "ensembles": ensembles,
+    "adapt": adapt,
     "demo": demo,
 }
 """The function of each command that takes settings."""

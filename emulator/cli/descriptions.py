@@ -117,6 +117,18 @@ COMMANDS = {
             "predict land=current ocean=current",
         ),
     ),
+    "adapt": Command(
+        summary="a new teacher from a few years of its labels",
+        text="Leaves all weights of a run as they are and fits what stands for one\n"
+        "teacher, its embedding and reference, on the last years of labels of a\n"
+        "teacher that the run never saw. Writes networks that know this teacher, and\n"
+        "adapt.csv, adapt.md and adapt.png: skill against years of labels, beside\n"
+        "baselines that know the same years and a run that learned all.",
+        examples=(
+            "adapt run=runs/NAME-0123abcd store=stores/ALL-4567cdef",
+            "adapt run=RUN store=STORE teachers=[CEDAR] years=[5] full=RUN_OF_ALL",
+        ),
+    ),
     "ensembles": Command(
         summary="few live models for the mean of all, with and without emulators",
         text="Reads the land models' annual sinks of an edition of the Global Carbon\n"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from emulator.carbon.errors import SettingsError
 from emulator.evaluation.ensembles import EnsembleSettings
+from emulator.learning.adapt_settings import FewShotSettings
 
 CELL_BASELINES = ("climatology", "trend", "persistence", "ridge", "lightgbm")
 """The baselines that predict cells, from the simplest to the strongest."""
@@ -184,6 +185,52 @@ class CompareSettings:
                 f"'runs=[RUN,RUN]'."
             )
         if self.split not in PARTS:
+            raise SettingsError(
+                f"split is {self.split!r}, but scores are taken on 'test' or "
+                f"'validation' years."
+            )
+
+
+@dataclass
+class AdaptSettings:
+    """Which run learns which new teacher from how many years, and what to score it by.
+
+    Attributes:
+        run: The run, a path or the name of a folder below the runs.
+        store: A training store with the new teachers beside the run's own, a path or a
+            name below the stores.
+        teachers: Names of the new teachers; empty for all that the run never saw.
+        years: Numbers of years of labels, each the last that may be known.
+        full: A run trained on all teachers, to stand beside; empty without.
+        split: Years to score on: "test", or "validation" for choices before.
+        fit: How the embedding is fitted.
+    """
+
+    run: str = ""
+    store: str = ""
+    teachers: list[str] = field(default_factory=list)
+    years: list[int] = field(default_factory=lambda: [1, 2, 5, 10])
+    full: str = ""
+    split: str = "test"
+    fit: FewShotSettings = field(default_factory=FewShotSettings)
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            SettingsError: If run or store is not given, a number of years is below 1,
+                or the split is another one.
+        """
+        if not (self.run and self.store):
+            raise SettingsError(
+                "adapt needs a run and a store with a teacher that it never saw: give "
+                "run=RUN store=STORE, as `sink-emulator train` and `prepare` printed."
+            )
+        if not self.years or min(self.years) < 1:
+            raise SettingsError(
+                f"years is {self.years}, but must hold numbers of years, 1 or more."
+            )
+        if self.split not in ("test", "validation"):
             raise SettingsError(
                 f"split is {self.split!r}, but scores are taken on 'test' or "
                 f"'validation' years."

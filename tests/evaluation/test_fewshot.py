@@ -1,0 +1,172 @@
+"""A new teacher from few years, from the command's settings to its table."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emulator.carbon.errors import CheckpointError, SettingsError
+from emulator.carbon.timeaxis import month_range
+from emulator.data.stores import write_store
+from emulator.evaluation import fewshot
+from emulator.evaluation.fewshot import ADAPTED, FULL, Row, few_shot
+from emulator.evaluation.scorecard import read_count
+from emulator.evaluation.settings import AdaptSettings
+from emulator.learning.adapt_settings import FewShotSettings
+from emulator.learning.fit import train
+from emulator.learning.inference import load_emulator
+from tests.learning.middle import with_middle
+from tests.learning.runs import tiny_data, tiny_settings
+from tests.worlds import tiny_world
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("middle")
+    return write_store(with_middle(tiny_world()), folder / "all.zarr")
+
+
+@pytest.fixture(scope="module")
+def runs(
+    land_store: Path, store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a folder with a run that never saw MIDDLE, and one that did."""
+    root = tmp_path_factory.mktemp("runs")
+    train(tiny_settings(), land_store, root / "two")
+    data = tiny_data(teachers=["ONE", "TWO", "MIDDLE"])
+    train(tiny_settings(data=data, steps=2, validate_every=2), store, root / "three")
+    return root
+
+
+def settings(store: Path, **changes: Any) -> AdaptSettings:
+    values: dict[str, Any] = {
+        "run": "two",
+        "store": str(store),
+        "years": [1, 2, 4],
+        "fit": FewShotSettings(steps=4),
+    }
+    return AdaptSettings(**values | changes)
+
+
+@pytest.fixture(scope="module")
+def table(runs: Path, store: Path) -> Path:
+    return few_shot(settings(store, full="three"), runs_root=runs)
+
+
+def test_few_years_are_enough_for_a_teacher_between_two(table: Path) -> None:
+    with table.with_suffix(".csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = {(row["years"], row["method"]): float(row["anomaly_r2"]) for row in rows}
+    assert set(found) == {
+        ("1", ADAPTED),
+        ("1", "climatology"),
+        *(
+            (years, name)
+            for years in "24"
+            for name in (ADAPTED, "climatology", "ridge")
+        ),
+        ("0", FULL),
+    }
+    # The law of MIDDLE is that of the others but for its size.
+    assert found["4", ADAPTED] > 0.6
+    for years in "124":
+        assert found[years, ADAPTED] > found[years, "climatology"]
+    (last,) = {(row["first"], row["last"]) for row in rows if row["years"] == "4"}
+    assert last == ("2001", "2004")
+
+
+def test_table_and_figure_say_what_they_stand_on(table: Path, runs: Path) -> None:
+    text = table.read_text()
+    assert "Evidence: testbed." in text
+    assert "| MIDDLE | 2 (2003-2004) | ridge |" in text
+    assert "| MIDDLE | all | full training |" in text
+    assert "fit.reference=own" in text
+    assert table.with_suffix(".png").stat().st_size > 10_000
+    assert table.parent == runs / "two" / "adapted"
+    # It looked at test years, and says so.
+    assert read_count(runs / "two") == 1
+
+
+def test_adapted_networks_can_be_used(table: Path) -> None:
+    emulator = load_emulator(table.parent / "MIDDLE-2y")
+    assert emulator.teachers == ("MIDDLE",)
+    assert emulator.first.about["store"] == "all.zarr"
+    assert "labels of 2003, 2004" in emulator.first.about["fitted_on"]
+
+
+def test_validation_years_come_after_what_is_known(runs: Path, store: Path) -> None:
+    found = few_shot(settings(store, split="validation", years=[2]), runs_root=runs)
+    # Validation is 2001, with a gap of one year on both sides: 2003 and 2004 are
+    # training years after it.
+    assert "validation years" in found.read_text()
+    assert "full training" not in found.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"run": "none"}, "There is no run 'none'"),
+        ({"teachers": ["ONE"]}, "learned the teacher 'ONE'"),
+        ({"years": [40]}, "but 40 are asked for"),
+        ({"run": "three"}, "learned all teachers of .*: ONE, TWO, MIDDLE"),
+    ],
+)
+def test_what_cannot_be_adapted_is_named(
+    runs: Path, store: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        few_shot(settings(store, **changes), runs_root=runs)
+
+
+def test_a_full_run_that_is_not_full_is_refused(runs: Path, store: Path) -> None:
+    with pytest.raises(CheckpointError, match="never saw the teacher 'MIDDLE'"):
+        few_shot(settings(store, years=[1], full="two"), runs_root=runs)
+
+
+def test_a_teacher_that_ended_cannot_be_scored(runs: Path, tmp_path: Path) -> None:
+    world = with_middle(tiny_world())
+    late = world["time"].dt.year.to_numpy() > 2005
+    world["nbp"].values[:, 2, late] = np.nan
+    store = write_store(world, tmp_path / "ended.zarr")
+    with pytest.raises(SettingsError, match="no labels of nbp in the test years"):
+        few_shot(settings(store, years=[1]), runs_root=runs)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"run": ""}, "adapt needs a run and a store"),
+        ({"store": ""}, "adapt needs a run and a store"),
+        ({"years": []}, r"years is \[\], but must hold numbers"),
+        ({"years": [0, 1]}, r"years is \[0, 1\], but must"),
+        ({"split": "withheld"}, "split is 'withheld', but scores are taken on 'test'"),
+    ],
+)
+def test_bad_settings_are_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        AdaptSettings(**{"run": "two", "store": "all", **values})
+
+
+def test_scores_by_hand() -> None:
+    # Two cells of 1 and 3 m2, anomalies of -1 and +1 in turn: their mean square is 1.
+    # A prediction 0.5 too high in the second cell has an error of 3 x 0.25 in 4.
+    months = month_range("2001-01", "2002-12")
+    truth = np.tile([[-1.0, -1.0], [1.0, 1.0]], (12, 1))
+    prediction = truth + np.array([0.0, 0.5])
+    found = fewshot.score(
+        prediction, truth, np.array([1.0, 3.0]), months, np.zeros((12, 2))
+    )
+    assert found["anomaly_r2"] == pytest.approx(1 - 0.75 * 0.25)
+    assert found["shape_r2"] == pytest.approx(1.0)
+
+
+def test_figure_has_a_panel_for_each_teacher() -> None:
+    scores = dict.fromkeys(fewshot.SCORES, 0.5)
+    rows = [Row(name, (2001,), ADAPTED, scores) for name in ("ONE", "TWO")]
+    figure = fewshot.draw([*rows, Row("ONE", (), FULL, scores)], "testbed")
+    panels = [axis for axis in figure.axes if axis.get_title(loc="left")]
+    assert [axis.get_title(loc="left") for axis in panels] == ["ONE", "TWO"]
+    labels = {line.get_label() for line in panels[0].lines}
+    assert {ADAPTED, FULL} <= labels
