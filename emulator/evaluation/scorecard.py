@@ -26,6 +26,7 @@ from emulator.evaluation import (
     forecasts,
     hindcast,
     judged,
+    leads,
     reality,
     report,
     responses,
@@ -37,6 +38,7 @@ from emulator.evaluation.baselines import DESCRIPTIONS
 from emulator.evaluation.hindcast import Hindcast
 from emulator.evaluation.settings import EvaluateSettings
 from emulator.evaluation.task import Array, Mask
+from emulator.learning.fit import with_known_labels
 from emulator.learning.inference import Emulator, cube_of_run, load_emulator
 from emulator.learning.settings import SplitSettings, TrainSettings, settings_from_dict
 
@@ -102,7 +104,8 @@ def evaluate(
             f"{getattr(context.split, settings.split)} of {store}. Choose years of "
             f"the split that the labels cover, and train again."
         )
-    predicted = emulator.hindcast(context.cube, wanted)
+    ahead = leads.ahead(context.cube, context.split, context.part)
+    predicted = emulator.hindcast(context.cube, wanted | ahead)
     found: list[Hindcast] = []
     net: Hindcast | None = None
     index = ""
@@ -131,6 +134,14 @@ def evaluate(
         context.cube.months,
         int(emulator.first.about["last_month"][:4]),
     )
+    later = leads.score(
+        predicted,
+        context.cube,
+        context.split,
+        ahead,
+        told=emulator.first.about.get("weak_years", []),
+        cells=~context.inside,
+    )
     held = reality.hold(records, seen)
     card = {
         "schema": SCHEMA,
@@ -142,13 +153,15 @@ def evaluate(
         "intervals": intervals,
         "responses": _responses(context, net, wanted),
         "extremes": {"definitions": extremes.DEFINITIONS, "records": extreme},
+        "leads": {"definitions": leads.DEFINITIONS, "records": later},
         "records": records,
         "observed": held.as_dict(),
     }
     card["targets"] = [asdict(row) for row in targets.rows(card)]
     suffix = "" if settings.split == "test" else f"-{settings.split}"
     drawing.draw(found[0], card, context.cube, run_dir / f"figures{suffix}")
-    text = report.markdown(card) + extremes.markdown(extreme) + held.markdown()
+    text = report.markdown(card) + leads.markdown(later)
+    text += extremes.markdown(extreme) + held.markdown()
     _write(run_dir / f"scorecard{suffix}.md", text)
     text = json.dumps(card, allow_nan=False)
     return _write(run_dir / f"scorecard{suffix}.json", text)
@@ -233,8 +246,11 @@ def _prepare(
     runs: Path,
     data_root: Path,
 ) -> _Context:
-    cube = cube_of_run(emulator, store)
     train = settings_from_dict(emulator.first.settings)
+    cube = cube_of_run(emulator, store)
+    if _random_labels(train):
+        # Baselines know what the run knows; late labels lie outside of the split.
+        cube = with_known_labels(cube, train)
     inside, hidden = hindcast.hidden_cells(
         cube, train.split.held_out_region, train.split.buffer
     )
@@ -375,6 +391,7 @@ def _key(context: _Context, flux: str) -> dict[str, Any]:
         "flux": flux,
         "part": context.part,
         "split": asdict(context.split),
+        "labels_at_random": _random_labels(context.train),
         "held_out": [context.train.split.held_out_region, context.train.split.buffer],
         "simulations": context.cube.simulations,
         "teachers": context.cube.teachers,
@@ -384,6 +401,14 @@ def _key(context: _Context, flux: str) -> dict[str, Any]:
         "static": context.cube.static_names,
         "cells": len(context.cube.cells),
     }
+
+
+def _random_labels(train: TrainSettings) -> list[float]:
+    """Return what decides which labels are missing at random; nothing where none is."""
+    learning = train.learning
+    if learning.label_fraction == 1 or learning.labels_withheld != "random":
+        return []
+    return [learning.label_fraction, train.seed]
 
 
 def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
@@ -411,6 +436,15 @@ def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
         )
         if context.train.learning.refit:
             caveats.append("The network was fitted again on these years: no test.")
+    if first.about.get("transductive", False):
+        caveats.append(
+            "Transductive: training saw the forcing, or annual totals, of test years. "
+            "No forecast; compare with runs that saw the same only."
+        )
+    if first.about.get("weak_labels"):
+        caveats.append(f"Annual totals as labels: {first.about['weak_labels']}.")
+    if _random_labels(context.train):
+        caveats.append("Labels were withheld at random, which is no shift in time.")
     if context.hidden.any():
         caveats.append(
             "A region was held out: there, baselines borrow climatology and "
@@ -427,8 +461,8 @@ def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
         "training_code_version": about["code_version"],
         "split": {
             "part": context.part,
-            "train": split.train,
-            "validation": split.validation,
+            "train": list(context.split.train),
+            "validation": list(context.split.validation),
             "test": split.test,
             "withheld": context.split.years("withheld").tolist(),
             "gap_years": context.split.gap_years,
@@ -436,6 +470,10 @@ def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
             "buffer": split.buffer,
         },
         "fitted_on": about["fitted_on"],
+        "label_fraction": context.train.learning.label_fraction,
+        "labels_withheld": context.train.learning.labels_withheld,
+        "transductive": bool(first.about.get("transductive", False)),
+        "weak_labels": first.about.get("weak_labels", ""),
         "memory": context.emulator.memory,
         "label_climatology": context.train.model.label_climatology,
         "baselines_refit": context.refit,

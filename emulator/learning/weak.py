@@ -49,6 +49,8 @@ class WeakLabels:
             (teacher, flux, cell).
         windows: Simulation, teacher and first month of each year with a total; int64,
             (window, 3).
+        years: Calendar years with a total.
+        of_test: Whether test years are among them.
         about: Where they come from, for the checkpoint.
     """
 
@@ -56,6 +58,8 @@ class WeakLabels:
     unit: Tensor
     cells: Tensor
     windows: NDArray[np.int64]
+    years: tuple[int, ...]
+    of_test: bool
     about: str
 
     def to(self, device: torch.device | str) -> "WeakLabels":
@@ -135,9 +139,18 @@ def gather_weak(
     totals = totals.where(seen, torch.nan)
     used = np.unique(years_of(whole.months[windows[:, 2]]))
     about = f"{source}, {_span(used)}"
-    if (of_test := used[np.isin(used, test)]).size:
+    of_test = used[np.isin(used, test)]
+    if of_test.size:
         about += f"; of these {_span(of_test)} are TEST YEARS: not a forecast"
-    return WeakLabels(totals, _unit(totals, whole), cells, windows, about)
+    return WeakLabels(
+        totals=totals,
+        unit=_unit(totals, whole),
+        cells=cells,
+        windows=windows,
+        years=tuple(used.tolist()),
+        of_test=bool(of_test.size),
+        about=about,
+    )
 
 
 @dataclass(eq=False)

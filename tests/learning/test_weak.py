@@ -126,6 +126,7 @@ def test_totals_are_those_of_budgets() -> None:
     # Two simulations x 13 years, none of a test year.
     assert found.windows.shape == (26, 3)
     assert found.about == "totals of the store's labels, 2008 to 2020"
+    assert not found.of_test
 
 
 def test_unit_is_the_deviation_of_independent_years() -> None:
@@ -171,6 +172,8 @@ def test_test_years_are_used_only_when_named_and_then_marked() -> None:
     found = gather(cube, years=[2019, 2022])
     assert found is not None
     assert "2022 to 2022 are TEST YEARS: not a forecast" in found.about
+    assert found.of_test
+    assert found.years == (2019, 2020, 2021, 2022)
 
 
 def test_batches_are_a_function_of_seed_and_step() -> None:
@@ -329,6 +332,8 @@ def test_a_run_learns_from_weak_labels_and_says_so(
     settings = run_settings(weight=0.1, every=2, simulations=["S2"])
     weakly = trained(settings, land_store, tmp_path / "with")
     assert weakly.about["weak_labels"] == "totals of the store's labels, 1998 to 2004"
+    assert weakly.about["weak_years"] == list(range(1998, 2005))
+    assert weakly.about["transductive"] is False
     assert weakly.about["last_month"] == "1997-12"
     assert not torch.equal(
         without.weights["leave.weight"], weakly.weights["leave.weight"]
