@@ -75,6 +75,8 @@ class LearningSettings:
             leaves out. So windows must hold all cells (cells_per_batch 0) and begin in
             January (aligned, months_per_sample a multiple of 12).
         regional_weight: The same for latitude bands.
+        bootstrap_years: Whether each member learns from years drawn again by its seed,
+            in blocks with replacement, so that members differ by their record, too.
         weak: Annual totals as labels, where nothing else is known.
         consistency: A mean teacher, on windows without labels.
         pretraining: Guesses of hidden forcing, before the fit.
@@ -102,6 +104,7 @@ class LearningSettings:
     selection_annual: float = 0.0
     save_every: int = 100
     members: int = 1
+    bootstrap_years: bool = False
     refit: bool = False
     sd_power: float = 1.0
     component_weight: float = 1.0

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emulator.carbon.errors import SettingsError
+from emulator.carbon.timeaxis import years_of
 from emulator.data.windows import Cube, usable_months
 from emulator.learning.batch import Inputs, TrainingData, inputs_of_cube
 from emulator.learning.blocks import Block, answerable, plan_blocks, plan_sliding
@@ -22,6 +23,7 @@ from emulator.learning.losses import AnnualLoss, cell_weights
 from emulator.learning.metrics import MetricsFile
 from emulator.learning.normalise import Normaliser, fit_normaliser, seen_weather
 from emulator.learning.pretraining import pretrain
+from emulator.learning.resampling import resampled
 from emulator.learning.sampler import Sampler
 from emulator.learning.semisupervised import MeanTeacher
 from emulator.learning.settings import TrainSettings
@@ -379,6 +381,8 @@ def _sampler(
     ]
     learning = settings.learning
     drawn = np.array(windows, np.int64).reshape(-1, 3)
+    if learning.bootstrap_years:
+        drawn = resampled(drawn, years_of(cube.months)[drawn[:, 2]], seed)
     cells = _labelled(cube).cells.any(dim=0).any(dim=0)
     return Sampler(
         drawn,
