@@ -49,8 +49,8 @@ class Normaliser:
         co2_range: The least and the largest that the network is told; (2,).
         slow_mean: Mean of each slow mean; (span * forcing, cell).
         slow_spread: Its standard deviation, of all cells alike; (span * forcing,).
-        static: Standardised static channels, and with ``model.closure`` the unit of
-            each flux over that of the first; (teacher, static, cell).
+        static: Standardised static channels, and for a balance of carbon those that
+            it needs (``LabelStatistics.balance``); (teacher, static, cell).
         reference: Flux at ``co2_centre``, kg m-2 s-1; (teacher, 12, flux, cell).
         slope: Its change per unit of CO2 as it is told; (teacher, 12, flux, cell).
         scale: Unit of the network's answer, kg m-2 s-1; (teacher, flux, cell).
@@ -199,8 +199,8 @@ def fit_normaliser(
     static = torch.cat(statics)[None].expand(len(cube.teachers), -1, -1)
     if model.label_climatology != "none":
         static = torch.cat([static, labels.channels()], dim=1)
-    if model.closure:
-        static = torch.cat([static, labels.scale / labels.scale[:, :1]], dim=1)
+    if model.is_balance:
+        static = torch.cat([static, labels.balance(centre)], dim=1)
     return Normaliser(
         forcing_channels=model.forcing_channels,
         **fitted,

@@ -95,6 +95,20 @@ class LabelStatistics:
         """Return the reference at a CO2 of ``co2``."""
         return self.mean + self.slope * (co2 - self.co2_mean)
 
+    def balance(self, co2: float) -> Tensor:
+        """Return the reference's annual mean and all units, in the first flux's unit.
+
+        Args:
+            co2: Where the reference is taken, as it is told.
+
+        Returns:
+            One channel for the first flux's mean, then one a flux;
+            (teacher, 1 + flux, cell).
+        """
+        unit = self.scale[:, :1]
+        mean = self.reference_at(co2).mean(dim=1)[:, :1]
+        return torch.cat([mean, self.scale], dim=1) / unit
+
     def channels(self) -> Tensor:
         """Return the twelve months and the log spread; (teacher, 13 * flux, cell)."""
         parts = []

@@ -39,7 +39,7 @@ __all__ = [
 
 def build_network(settings: ModelSettings, shape: NetworkShape) -> nn.Module:
     """Return the network that settings ask for, weights from torch's generator."""
-    if settings.closure or settings.pools:
+    if settings.is_balance:
         return Balance(settings, shape)
     return settings.build(shape)
 

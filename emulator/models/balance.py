@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from emulator.carbon.closure import COMPONENT_SIGNS
 from emulator.models.base import ModelSettings, NetworkShape
@@ -34,8 +33,9 @@ class Balance(nn.Module):
 
     Args:
         settings: With ``closure``, ``pools`` or both.
-        shape: As the data give it. With ``closure`` the last static channels are the
-            unit of each flux over that of the first.
+        shape: As the data give it. The last static channels are the annual mean of the
+            first flux's reference, then the unit of each flux, all in the unit of the
+            first.
 
     With pools the network inside does not see CO2. Each of its fluxes is a + b * CO2
     instead, where a and b answer to weather and place: beyond the CO2 of training it
@@ -52,7 +52,9 @@ class Balance(nn.Module):
         if settings.pools:
             inner = replace(shape, inputs=shape.inputs - 1, outputs=2 * shape.outputs)
         self.network = settings.build(inner)
-        self.pools = Pools(settings, shape) if settings.pools else None
+        # The mean of the reference stands before the units of all fluxes.
+        mean = -shape.outputs - 1
+        self.pools = Pools(settings, shape, mean) if settings.pools else None
         names = settings.fluxes if self.closes else []
         signs = [COMPONENT_SIGNS[name] for name in names[1:]]
         self.register_buffer("signs", torch.tensor(signs), persistent=False)
@@ -89,25 +91,31 @@ class Balance(nn.Module):
 class Pools(nn.Module):
     """Carbon that a cell took up, and how it leaves again.
 
-    Each pool takes a share of the net flux u and loses at its own rate,
+    Each pool takes a share of what a cell takes up and loses at its own rate,
 
-        D[t + 1] = exp(-k / 12) * D[t] + share * u[t] / 12,
+        D[t + 1] = exp(-k / 12) * D[t] + share * (u[t] + m) / 12,
 
-    and the cell gives back the sum of k * D: linear pools in parallel, about the state
-    of a reference. Shares, rates and the stocks at the start are functions of teacher
-    and place; a last share stays for good.
+    and the cell gives back the sum of k * D: linear pools in parallel. Shares, which
+    add up to 1, rates, and the stocks at the start are functions of teacher and place.
+    With a steady u all comes back in the end, and what is left is the flux -m: with m
+    the reference's mean that is no flux at all, as in vegetation and soil; a cell of
+    the sea, where currents bring carbon, keeps what it has learned.
 
     Source: the linear pools of land and ocean models, for instance Joos et al. (1996),
         Tellus 48B, 397-417, section 2; here fitted, not derived.
     """
 
-    def __init__(self, settings: ModelSettings, shape: NetworkShape) -> None:
-        """Make the layers, with weights from the global generator."""
+    def __init__(self, settings: ModelSettings, shape: NetworkShape, mean: int) -> None:
+        """Make the layers, with weights from the global generator.
+
+        ``mean`` is the static channel of the reference's mean.
+        """
         super().__init__()
         self.count = len(settings.pools)
+        self.mean = mean if settings.steady_flux == "zero" else None
         width = 32  # A few numbers of a place: more only learns its noise.
         self.context = Context(shape.teachers, settings.embedding, shape.statics, width)
-        self.leave = quiet_linear(width, 4 * self.count + 2)
+        self.leave = quiet_linear(width, 4 * self.count + 1)
         self.rates = nn.Parameter(-torch.tensor(settings.pools).log())
 
     def forward(
@@ -125,18 +133,19 @@ class Pools(nn.Module):
             In the unit of ``net``; same shape.
         """
         place = self.leave(self.context(static, teacher)).float()
-        change, share, stock, stock_by_air, rest = place.split(
-            [self.count, self.count, self.count, self.count, 2], dim=-1
+        change, share, stock, stock_by_air, mean = place.split(
+            [self.count, self.count, self.count, self.count, 1], dim=-1
         )
+        mean = mean[..., 0] if self.mean is None else static[:, self.mean]
         rate = (self.rates + change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)).exp()
-        share = functional.softmax(torch.cat([share, rest[..., :1]], -1), dim=-1)
         first = FIRST_STOCK * (stock + stock_by_air * air[..., None])
-        taken = share[:, None, :, : self.count] * net[..., None] / MONTHS_PER_YEAR
+        filled = (net + mean[:, None])[..., None] / MONTHS_PER_YEAR
+        taken = share.softmax(dim=-1)[:, None] * filled
         stocks = running(
             torch.cat([first[:, None], taken[:, :-1]], dim=1),
             (-rate / MONTHS_PER_YEAR).exp()[:, None],
         )
-        back: Tensor = (stocks * rate[:, None]).sum(dim=-1) + rest[:, None, :, 1]
+        back: Tensor = (stocks * rate[:, None]).sum(dim=-1)
         return back
 
 

@@ -27,6 +27,7 @@ CO2_SLOPES = ("month", "annual")
 CO2_LEVELS = ("cells", "total")
 CO2_AS = ("level", "rise", "log")
 CO2_BEYOND = ("extrapolate", "hold")
+STEADY_FLUXES = ("zero", "learned")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,9 @@ class ModelSettings:
         start_year: With pools: the year in whose January they begin. The forcing of
             ``memory`` months before must be known, to nights too, and labels of
             earlier years teach nothing.
+        steady_flux: What is left of a flux in the end where nothing changes: "zero"
+            (land: pools are in balance), or "learned" in each place (the sea, where
+            currents bring and take carbon).
     """
 
     fluxes: list[str] = field(default_factory=list)
@@ -115,6 +119,7 @@ class ModelSettings:
     closure: bool = False
     pools: list[float] = field(default_factory=list)
     start_year: int | None = None
+    steady_flux: str = "zero"
 
     needs_map: ClassVar[bool] = False
 
@@ -152,6 +157,7 @@ class ModelSettings:
         self._check_pools()
 
     def _check_pools(self) -> None:
+        require_choice("model.steady_flux", self.steady_flux, STEADY_FLUXES)
         for years in self.pools:
             require(years > 0, "model.pools", years, "positive numbers of years")
         require(
@@ -167,6 +173,11 @@ class ModelSettings:
                 self.fluxes,
                 "one flux, or components with rh and model.closure, for model.pools",
             )
+
+    @property
+    def is_balance(self) -> bool:
+        """Whether the fluxes are a balance of carbon (``models.balance``)."""
+        return self.closure or bool(self.pools)
 
     @property
     def is_anchored(self) -> bool:

@@ -60,27 +60,30 @@ def test_running_sum_is_the_recurrence(added: list[float], kept: float) -> None:
     )
 
 
-def one_pool(years: float) -> Pools:
-    pools = Pools(RecurrentSettings(pools=[years], start_year=1951), shape(1))
+def one_pool(years: float, steady_flux: str = "learned") -> Pools:
+    settings = RecurrentSettings(
+        pools=[years], start_year=1951, steady_flux=steady_flux
+    )
+    pools = Pools(settings, shape(1), mean=-2)
     pools.requires_grad_(False)
-    # One pool, and two equal shares: half of what is taken up stays for good.
+    # One pool takes all; nothing in it at first, nothing learned of the steady flux.
     nn.init.zeros_(pools.leave.weight)
     nn.init.zeros_(pools.leave.bias)
     return pools
 
 
-def test_a_pool_gives_back_its_share_of_a_steady_uptake() -> None:
+def test_a_pool_gives_back_a_steady_uptake_in_the_end() -> None:
     _, static, teacher = inputs()
     net = torch.ones(1, 12 * 200, CELLS)
     given_back = one_pool(10.0)(net, torch.zeros(1, CELLS), static, teacher)
-    # The stock follows share * tau * (1 - exp(-t / tau)), what leaves is stock / tau:
-    # nothing at first, 0.5 (1 - 1/e) = 0.316 after ten years, 0.5 in the end. Monthly
-    # steps give 1 / 12 / tau / (1 - exp(-1 / 12 / tau)) = 1 + 1 / 240 times as much.
+    # The stock follows tau * (1 - exp(-t / tau)), what leaves is stock / tau: nothing
+    # at first, 1 - 1/e = 0.632 after ten years, 1 in the end. Monthly steps give
+    # 1 / 12 / tau / (1 - exp(-1 / 12 / tau)) = 1 + 1 / 240 times as much.
     months = 1 + 1 / 240
     assert given_back[0, 0, 0] == 0
-    wanted = 0.5 * (1 - math.exp(-1)) * months
+    wanted = (1 - math.exp(-1)) * months
     assert float(given_back[0, 120, 0]) == pytest.approx(wanted, rel=1e-4)
-    assert float(given_back[0, -1, 0]) == pytest.approx(0.5 * months, rel=1e-4)
+    assert float(given_back[0, -1, 0]) == pytest.approx(months, rel=1e-4)
 
 
 def test_what_went_in_comes_back() -> None:
@@ -89,8 +92,18 @@ def test_what_went_in_comes_back() -> None:
     net[:, :12] = 1.0  # one unit of carbon in the first year
     given_back = one_pool(5.0)(net, torch.zeros(1, CELLS), static, teacher)
     total = given_back.sum(dim=1) / 12
-    # Half of the unit, but for the 1 / 120 by which monthly steps are too large.
-    assert float(total[0, 0]) == pytest.approx(0.5 * (1 + 1 / 120), rel=1e-4)
+    # The unit, but for the 1 / 120 by which monthly steps are too large.
+    assert float(total[0, 0]) == pytest.approx(1 + 1 / 120, rel=1e-4)
+
+
+def test_a_steady_reference_is_no_sink_in_the_end() -> None:
+    _, static, teacher = inputs()
+    # The reference takes up 0.7 in each cell and nothing else ever happens.
+    static[:, -2] = 0.7
+    net = torch.zeros(1, 12 * 200, CELLS)
+    pools = one_pool(10.0, steady_flux="zero")
+    given_back = pools(net, torch.zeros(1, CELLS), static, teacher)
+    assert float(0.7 - given_back[0, -1, 0]) == pytest.approx(0, abs=0.7 / 200)
 
 
 def test_components_add_up_to_the_net_flux_and_a_residual() -> None:
@@ -144,6 +157,7 @@ def test_the_network_inside_does_not_see_co2() -> None:
         ({"closure": True}, "model.fluxes is [], but must be the net flux"),
         ({"closure": True, "fluxes": ["nbp", "lai"]}, "then some of gpp, ra, rh"),
         ({"pools": [0.0], "start_year": 1951}, "model.pools is 0.0, but must be posit"),
+        ({"steady_flux": "none"}, "model.steady_flux is 'none', but must be one of"),
         ({"pools": [2.0]}, "model.start_year is None, but must be the year"),
         ({"start_year": 1951}, "model.start_year is 1951, but must be"),
         ({"fluxes": ["nbp", "rh"], **POOLS}, "components with rh and model.closure"),
