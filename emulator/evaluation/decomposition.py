@@ -14,7 +14,7 @@ import numpy as np
 from emulator.evaluation import intervals
 from emulator.evaluation.hindcast import annual_totals, covered
 from emulator.evaluation.metrics import Months
-from emulator.evaluation.task import Array
+from emulator.evaluation.task import Array, Mask
 
 Record = dict[str, Any]
 
@@ -99,10 +99,10 @@ def decompose(
         ratios of months of cells and of years of the globe. Without whole years, or
         teachers, nothing.
     """
-    known = np.isfinite(truth).any(axis=(1, 2))
-    rows = np.isfinite(truth[known]).any(axis=2).all(axis=0) if known.any() else known
+    known: Mask = np.asarray(np.isfinite(truth).any(axis=(1, 2)))
     found: Record = {"members": len(members), "teachers": [], "years": []}
-    if not rows.any():
+    rows: Mask = np.asarray(np.isfinite(truth[known]).any(axis=2).all(axis=0))
+    if not known.any() or not rows.any():
         return found
     names = [name for name, there in zip(teachers, known, strict=True) if there]
     truth, months = truth[known][:, rows], months[rows]
@@ -124,7 +124,7 @@ def decompose(
     years = annual_totals(np.nan_to_num(truth[0]), areas[0], months)[0]
     if not years.size:
         return found
-    places = {"globe": 1.0, **bands}
+    places: dict[str, Array | float] = {"globe": 1.0, **bands}
     found |= {"teachers": names, "years": years.tolist()}
     found["components"] = {
         place: _both(

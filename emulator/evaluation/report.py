@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from emulator.evaluation import judged, responses, targets
+from emulator.evaluation import decomposition, judged, responses, targets
 from emulator.evaluation.scores import DEFINITIONS
 
 Card = dict[str, Any]
@@ -18,6 +18,7 @@ def markdown(card: Card) -> str:
     lines += targets.markdown([targets.Row(**row) for row in card["targets"]])
     lines += _responses(card["responses"])
     lines += _intervals(card["intervals"])
+    lines += _decomposition(card["decomposition"])
     for record in card["records"]:
         lines += _record(record)
     lines += [
@@ -127,6 +128,49 @@ def _response_row(span: Card) -> Iterator[str]:
     yield _span(span["years"])
     yield from (_number(span[part]) for part in ("teacher", "network", "ratio"))
     yield {True: "yes", False: "**no**", None: "-"}[span["within"]]
+
+
+def _decomposition(found: Card) -> Iterator[str]:
+    """Show where the spread of annual totals comes from."""
+    if not found.get("components"):
+        return
+    yield f"## Spread of {found['flux']}, {found['simulation']}"
+    yield ""
+    yield (
+        f"Standard deviation of annual totals, PgC yr-1, and its share of the sum of "
+        f"variances, between {found['members']} members, "
+        f"{len(found['teachers'])} teachers and two realisations of forcing where one "
+        f"was given (`other_forcing`):"
+    )
+    yield ""
+    yield from _table(
+        ["place", "of", *decomposition.SOURCES],
+        [
+            [place, kind, *(_part(parts[name]) for name in decomposition.SOURCES)]
+            for place, kinds in found["components"].items()
+            for kind, parts in kinds.items()
+        ],
+    )
+    if found["spread_skill"]:
+        yield "Spread between members over the error of their mean:"
+        yield ""
+        yield from _table(
+            ["teacher", "cells, monthly", "globe, annual"],
+            [
+                [name, *(_number(each[key]) for key in ("cell/month", "globe/year"))]
+                for name, each in found["spread_skill"].items()
+            ],
+        )
+    about = decomposition.DEFINITIONS.items()
+    yield from (f"- **{name}**: {text}" for name, text in about)
+    yield ""
+
+
+def _part(source: Card | None) -> str:
+    if source is None:
+        return "-"
+    share = source["share"]
+    return f"{source['sd']:.3g}" + ("" if share is None else f" ({share:.0%})")
 
 
 def _intervals(found: Card | None) -> Iterator[str]:

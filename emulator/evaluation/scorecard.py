@@ -21,12 +21,14 @@ from emulator.data import catalog, readers
 from emulator.data.stores import TRAINING_SCHEMA, code_version, open_store
 from emulator.data.windows import Cube
 from emulator.evaluation import (
+    decomposition,
     drawing,
     extremes,
     forecasts,
     hindcast,
     judged,
     leads,
+    members,
     reality,
     report,
     responses,
@@ -126,6 +128,7 @@ def evaluate(
     ]
     records.sort(key=scores.rank)
     intervals = _intervals(context, settings, run_dir, wanted)
+    spread = _decomposition(context, net, settings, wanted, stores_root)
     read = read_count if settings.split == "validation" else count_reads
     reads = read(run_dir)
     extreme = extremes.score(
@@ -152,6 +155,7 @@ def evaluate(
         "definitions": scores.DEFINITIONS,
         "intervals": intervals,
         "responses": _responses(context, net, wanted),
+        "decomposition": spread,
         "extremes": {"definitions": extremes.DEFINITIONS, "records": extreme},
         "leads": {"definitions": leads.DEFINITIONS, "records": later},
         "records": records,
@@ -371,16 +375,59 @@ def _responses(
     cube = context.cube
     if net is None:
         return []
-    bands = latitude_bands(cube.grid)
-    places = cube.cells.numpy()
-    shares = {name: bands.weight(name).ravel()[places] for name in bands.regions[:-1]}
     co2 = open_store(context.store, TRAINING_SCHEMA)["co2"]
     seen = co2.sel(simulation=list(cube.simulations)).to_numpy()
     return responses.responses(
         replace(net, area=np.where(context.inside, 0.0, net.area)),
-        shares,
+        _bands(cube),
         responses.Drivers.seen(cube, seen, wanted),
     )
+
+
+def _decomposition(
+    context: _Context,
+    net: Hindcast | None,
+    settings: EvaluateSettings,
+    wanted: Mask,
+    stores_root: Path,
+) -> decomposition.Record:
+    """Split the spread of the net flux in the transient simulation."""
+    emulator, cube = context.emulator, context.cube
+    if net is None:
+        return {}
+    simulation = min(net.simulations, key=_transience)
+    row = net.simulations.index(simulation)
+    fluxes = net.predictions[hindcast.NETWORK][row][None]
+    if len(emulator.members) > 1:
+        fluxes = members.hindcasts(emulator, cube, net.flux, simulation, wanted)
+    other = None
+    if settings.other_forcing:
+        path = find_store(settings.other_forcing, stores_root)
+        other = members.predictions(
+            emulator, net.teachers, net.flux, path, net.months.astype("M8[M]")
+        )
+    found = decomposition.decompose(
+        fluxes,
+        net.truth[row],
+        net.months,
+        np.where(context.inside, 0.0, net.area),
+        net.teachers,
+        _bands(cube),
+        other,
+    )
+    return {"flux": net.flux, "simulation": simulation, **found}
+
+
+def _transience(simulation: str) -> int:
+    """Return the rank of a simulation, the transient ones first."""
+    known = simulation in scores.TRANSIENT
+    return scores.TRANSIENT.index(simulation) if known else len(scores.TRANSIENT)
+
+
+def _bands(cube: Cube) -> dict[str, Array]:
+    """Return the share of each cell in each band of latitude; (cell,)."""
+    bands, places = latitude_bands(cube.grid), cube.cells.numpy()
+    return {name: bands.weight(name).ravel()[places] for name in bands.regions[:-1]}
 
 
 def _key(context: _Context, flux: str) -> dict[str, Any]:

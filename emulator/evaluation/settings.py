@@ -80,6 +80,8 @@ class EvaluateSettings:
             names of catalog entries of regions.
         baselines: The baselines beside the network.
         observed: What was observed, beside network and teacher.
+        other_forcing: A forcing store of another product for the same months, a path
+            or a name below the stores: how much of the spread comes from forcing.
         device: "cpu" or "cuda", where the network computes.
     """
 
@@ -89,6 +91,7 @@ class EvaluateSettings:
     regions: list[str] = field(default_factory=lambda: ["latitude_bands", "srex"])
     baselines: BaselineSettings = field(default_factory=BaselineSettings)
     observed: ObservedSettings = field(default_factory=ObservedSettings)
+    other_forcing: str | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ from emulator.learning.fit import train
 from emulator.learning.settings import SplitSettings
 from tests.evaluation.published import budget_workbook
 from tests.learning.runs import small_gru, tiny_data, tiny_settings
-from tests.worlds import tiny_world
+from tests.worlds import tiny_forcing_store, tiny_world
 
 BASELINES = {"rows": 500, "trees": 5, "threads": 1}
 SPLIT = SplitSettings([1990, 2004], [2001, 2001], [2006, 2008])
@@ -230,6 +230,46 @@ def test_targets_stand_at_the_top(card: dict[str, Any], runs: Path) -> None:
     assert found["effect of CO2, S1 - S0, decades"]["found"] == "not measured"
     text = (runs / "good" / "scorecard.md").read_text()
     assert text.index("## Targets") < text.index("## Effects") < text.index("## nbp")
+
+
+def test_spread_is_split_among_teachers_of_one_member(
+    card: dict[str, Any], runs: Path
+) -> None:
+    found = card["decomposition"]
+    assert (found["flux"], found["simulation"], found["members"]) == ("nbp", "S2", 1)
+    level = found["components"]["globe"]["level"]
+    assert level["members"] is None
+    totals = [record(card, "S2", name) for name in ("ONE", "TWO")]
+    predicted = [each["methods"][NETWORK]["annual_totals"] for each in totals]
+    expected = np.var(predicted, axis=0, ddof=1).mean() ** 0.5
+    assert level["teachers"]["sd"] == pytest.approx(expected, rel=1e-5)
+    text = (runs / "good" / "scorecard.md").read_text()
+    assert "## Spread of nbp, S2" in text
+
+
+def test_members_and_another_forcing_add_to_the_spread(
+    land_store: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings(steps=2, validate_every=2, members=2)
+    train(settings, land_store, tmp_path / "two")
+    forcing = tiny_forcing_store(tmp_path)
+    path = evaluate(
+        tmp_path,
+        land_store,
+        "two",
+        other_forcing=str(forcing),
+        split="validation",
+    )
+    found = json.loads(path.read_text())["decomposition"]
+    level = found["components"]["globe"]["level"]
+    assert level["members"]["sd"] > 0
+    # The very same forcing: nothing comes from it.
+    assert level["forcing"]["sd"] == pytest.approx(
+        0.0, abs=1e-3 * level["members"]["sd"]
+    )
+    assert set(found["spread_skill"]) == {"ONE", "TWO"}
+    text = (tmp_path / "two" / "scorecard-validation.md").read_text()
+    assert "Spread between members over the error" in text
 
 
 def test_ocean_run_scores_where_its_control_has_no_labels(
