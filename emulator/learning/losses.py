@@ -17,7 +17,7 @@ from emulator.data.windows import Cube
 from emulator.learning.batch import Batch
 from emulator.learning.normalise import Normaliser
 
-TERMS = ("cells", "season", "globe", "bands", "consistency", "weak")
+TERMS = ("cells", "years", "season", "globe", "bands", "consistency", "weak")
 """Names of the terms of the loss, in the order in which they are added."""
 
 
@@ -60,6 +60,20 @@ def cell_loss(answer: Tensor, batch: Batch) -> Tensor:
     """Return the weighted mean squared error of standardised fluxes; ()."""
     squared = batch.weight * (answer - batch.target).square()
     return squared.sum() / batch.weight.sum().clamp_min(1e-12)
+
+
+def years_loss(answer: Tensor, batch: Batch) -> Tensor:
+    """Return the weighted mean squared error of annual means of cells, times 12; ().
+
+    Errors of months that have nothing to do with each other make it as large as
+    ``cell_loss``; what is more is slow: pools and trends, of which the month's weather
+    hides nearly everything. A year of a cell and flux counts if every month has a label.
+    """
+    there = whole_years(batch.weight > 0)
+    wrong = whole_years(answer - batch.target).where(there, 0.0).mean(dim=2)
+    weight = whole_years(batch.weight).mean(dim=2) * there.all(dim=2)
+    squared = 12 * weight * wrong.square()
+    return squared.sum() / weight.sum().clamp_min(1e-12)
 
 
 def season_loss(answer: Tensor, batch: Batch) -> Tensor:

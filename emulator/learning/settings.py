@@ -64,6 +64,8 @@ class LearningSettings:
             steps as validation chose.
         sd_power: Power of a cell's spread in its loss weight: 0 = every square metre
             alike, 2 = every kilogram.
+        years_weight: Weight of the error of annual means of cells over a window's whole
+            years: months_per_sample a multiple of 12.
         season_weight: Weight of the error of the mean seasonal cycle of cells over a
             window's years in the loss; the error of cells has weight 1. It needs whole
             years: months_per_sample a multiple of 12.
@@ -108,6 +110,7 @@ class LearningSettings:
     refit: bool = False
     sd_power: float = 1.0
     component_weight: float = 1.0
+    years_weight: float = 0.0
     season_weight: float = 0.0
     annual_weight: float = 0.0
     regional_weight: float = 0.0
@@ -138,6 +141,7 @@ class LearningSettings:
             "gradient_clip",
             "selection_annual",
             "component_weight",
+            "years_weight",
             "season_weight",
             "annual_weight",
             "regional_weight",
@@ -169,10 +173,11 @@ class LearningSettings:
                 f"regional_weight to 0."
             )
         require(
-            self.season_weight == 0 or self.months_per_sample % 12 == 0,
+            not (self.years_weight or self.season_weight)
+            or self.months_per_sample % 12 == 0,
             "learning.months_per_sample",
             self.months_per_sample,
-            "a multiple of 12 while learning.season_weight is not 0",
+            "a multiple of 12 while learning.years_weight or season_weight is not 0",
         )
         years = self.unlabelled_years
         require(

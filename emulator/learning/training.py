@@ -29,6 +29,7 @@ from emulator.learning.losses import (
     cell_loss,
     gradient_balance,
     season_loss,
+    years_loss,
 )
 from emulator.learning.metrics import MetricsFile
 from emulator.learning.sampler import Sampler
@@ -181,6 +182,9 @@ class EmulatorTraining(lightning.LightningModule):
         )
         answer = self.network(batch.forcing, batch.static, batch.teacher).float()
         terms = {"cells": cell_loss(answer, batch)}
+        if work.settings.years_weight > 0:
+            years = years_loss(answer, batch)
+            terms["years"] = work.settings.years_weight * years
         if work.settings.season_weight > 0:
             season = season_loss(answer, batch)
             terms["season"] = work.settings.season_weight * season

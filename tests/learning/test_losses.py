@@ -9,7 +9,16 @@ import torch
 from emulator.carbon.budget import annual_total
 from emulator.data.windows import Cube
 from emulator.learning.batch import Batch
-from emulator.learning.losses import AnnualLoss, cell_loss, cell_weights
+from emulator.learning.losses import (
+    TERMS,
+    AnnualLoss,
+    cell_loss,
+    cell_weights,
+    gradient_balance,
+    season_loss,
+    years_loss,
+)
+from emulator.learning.metrics import COLUMNS
 from emulator.learning.normalise import Normaliser, fit_normaliser
 from emulator.models import RecurrentSettings
 from tests.learning.cubes import chosen_years, small_cube
@@ -47,6 +56,81 @@ def test_missing_labels_do_not_change_the_loss() -> None:
 def test_loss_of_a_batch_without_labels_is_zero() -> None:
     zeros = torch.zeros(1, 1, 1, 2)
     assert float(cell_loss(zeros + 1, batch_of(zeros, zeros))) == 0.0
+
+
+def test_season_is_the_mean_over_years_without_the_annual_mean() -> None:
+    # Errors of two years: 3 and 1 in January, 0 elsewhere, and 5 in each month of the
+    # second year. Means of the months: 4.5 in January, 2.5 elsewhere; less their mean
+    # 2 2/3 that is 11/6 once and -1/6 eleven times, squared (121 + 11) / 36 / 12.
+    answer = torch.zeros(1, 24, 1, 2)
+    answer[:, 0, :, 0], answer[:, 12, :, 0] = 3.0, 1.0
+    answer[:, 12:, :, 0] += 5.0
+    target, weight = torch.zeros_like(answer), torch.ones_like(answer)
+    loss = season_loss(answer, batch_of(target, weight))
+    assert float(loss) == pytest.approx((121 + 11) / 36 / 12 / 2)
+    # Weight is that of the cell: 3 of 4.
+    weight[..., 0] = 3.0
+    loss = season_loss(answer, batch_of(target, weight))
+    assert float(loss) == pytest.approx((121 + 11) / 36 / 12 * 3 / 4)
+
+
+def test_season_needs_each_month_once() -> None:
+    answer = torch.zeros(1, 24, 1, 1)
+    answer[:, 5] = 12.0
+    target, weight = torch.zeros_like(answer), torch.ones_like(answer)
+    weight[:, 17] = 0  # June is known in the first year only: its error is 12, not 6
+    loss = season_loss(answer, batch_of(target, weight))
+    assert float(loss) == pytest.approx((11**2 + 11) / 12)
+    weight[:, 5] = 0
+    assert float(season_loss(answer, batch_of(target, weight))) == 0.0
+
+
+def test_a_constant_error_is_no_error_of_the_season() -> None:
+    answer = torch.full((2, 12, 1, 3), 7.0)
+    target = torch.zeros_like(answer)
+    loss = season_loss(answer, batch_of(target, torch.ones_like(target)))
+    assert float(loss) == pytest.approx(0, abs=1e-10)
+
+
+def test_balance_is_length_and_angle_of_gradients() -> None:
+    # Gradients at (1, 2): of the cells (3, 4), of the season (8, 0), of the globe none.
+    weight = torch.tensor([1.0, 2.0], requires_grad=True)
+    frozen = torch.tensor([1.0])
+    terms = {
+        "cells": 3 * weight[0] + 2 * weight[1] * frozen[0] + weight[1].square() / 2,
+        "season": 4 * weight[0].square(),
+        "globe": 0 * weight.sum(),
+    }
+    found = gradient_balance(terms, [weight, frozen])
+    assert found["gradient_cells"] == pytest.approx(5)
+    assert found["gradient_season"] == pytest.approx(8)
+    assert found["cosine_season"] == pytest.approx(0.6)
+    assert found["gradient_globe"] == 0
+    assert np.isnan(found["cosine_globe"])
+    assert weight.grad is None
+    assert set(found) <= set(COLUMNS)
+
+
+def test_every_term_has_its_columns() -> None:
+    for term in TERMS:
+        assert f"gradient_{term}" in COLUMNS
+        assert (f"cosine_{term}" in COLUMNS) == (term != "cells")
+
+
+def test_years_weigh_what_is_slow_twelve_times() -> None:
+    target = torch.zeros(1, 24, 1, 2)
+    weight = torch.ones_like(target)
+    alternating = target.clone()
+    alternating[:, ::2], alternating[:, 1::2] = 1.0, -1.0
+    batch = batch_of(target, weight)
+    # Errors that cancel within the year are none; a steady one counts each month.
+    assert float(years_loss(alternating, batch)) == 0.0
+    assert float(years_loss(target + 0.5, batch)) == pytest.approx(12 * 0.25)
+    # A year in which one month of a cell has no label says nothing of that cell.
+    weight[0, 3, 0, 0] = 0.0
+    wrong = target.clone()
+    wrong[0, :12, 0, 0] = 100.0
+    assert float(years_loss(wrong, batch_of(target, weight))) == 0.0
 
 
 @pytest.mark.parametrize("mode", ["climatology", "none"])

@@ -99,6 +99,10 @@ def test_unknown_and_missing_settings_are_named() -> None:
         ({"save_every": 0}, "learning.save_every is 0"),
         ({"members": 0}, "learning.members is 0"),
         ({"cells_per_batch": -1}, "learning.cells_per_batch is -1"),
+        (
+            {"years_weight": 0.1, "months_per_sample": 6},
+            "a multiple of 12 while learning.years_weight",
+        ),
         ({"component_weight": -1.0}, "learning.component_weight is -1.0"),
         ({"weight_decay": -1.0}, "learning.weight_decay is -1.0"),
         ({"warmup_steps": -1}, "learning.warmup_steps is -1"),
