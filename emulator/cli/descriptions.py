@@ -138,6 +138,7 @@ COMMANDS = {
         examples=(
             "ensembles workbook=Global_Carbon_Budget_2024_v1.0.xlsx",
             "ensembles workbook=Global_Carbon_Budget_2024_v1.0.xlsx ensembles.live=[3]",
+            "ensembles experiment=e6 workbook=Global_Carbon_Budget_2024_v1.0.xlsx",
         ),
     ),
 }

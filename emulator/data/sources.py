@@ -50,6 +50,15 @@ def training_sources(settings: DataSettings, dirs: Dirs) -> Sources:
         CatalogError: If one is missing, wrong or of another kind, if two teachers
             have one label, or if no teacher has one of the simulations.
     """
+    # All that is missing at once: who brings an ensemble writes many entries.
+    named = [*settings.teachers, *settings.forcing, *settings.static]
+    if missing := sorted(set(named) - set(catalog.names(dirs))):
+        raise CatalogError(
+            f"'{settings.name}' needs catalog entries that are not there: "
+            f"{', '.join(missing)}. Write them in a folder of your own, with "
+            f"--catalog-dir FOLDER; docs/catalog.md says how, and `sink-emulator "
+            f"catalog list` shows what is there."
+        )
     teachers = [_load(name, "teacher", settings, dirs) for name in settings.teachers]
     titles = [entry.title for entry in teachers]
     if len(set(titles)) < len(titles):

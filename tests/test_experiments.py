@@ -1,0 +1,108 @@
+"""The experiments of the paper's list: each states its run, or refuses by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emulator import cli
+from emulator.cli import composing
+from emulator.learning.settings import TrainSettings
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def composed(experiment: str, *overrides: str) -> TrainSettings:
+    settings = composing.settings_of("train", [f"experiment={experiment}", *overrides])
+    assert isinstance(settings, TrainSettings)
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("experiment", "data", "withheld"),
+    [
+        ("e3", "lpjwsl", [1997, 1998]),
+        ("e4", "testbed_land", [2015, 2016]),
+        ("e5", "testbed_land", [1991, 1992, 1993, 2010, 2011, 2021, 2022]),
+    ],
+)
+def test_extreme_years_are_withheld_between_training_years(
+    experiment: str, data: str, withheld: list[int]
+) -> None:
+    settings = composed(experiment)
+    assert settings.name == experiment
+    assert settings.data.name == data
+    split = settings.years()
+    assert split.years("withheld").tolist() == withheld
+    learned = split.years("train")
+    if settings.learning.refit:
+        learned = np.concatenate([learned, split.years("validation")])
+    # As far as the memory reaches, nothing is learned on either side; beyond it is.
+    apart = np.abs(learned[:, None] - np.array(withheld)).min()
+    assert (apart - 1) * 12 >= settings.model.memory
+    assert learned.min() < withheld[0]
+    assert learned.max() > withheld[0]
+
+
+def refusal(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    *arguments: str,
+) -> str:
+    """Return what a command says that ends with 1, in an empty folder."""
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("SINK_DATA", raising=False)
+    assert cli.main([*arguments]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("train", "experiment=e3"), ["LPJwsl_S0_nbp.nc", "SINK_DATA"]),
+        (("train", "experiment=e4"), ["ALDER_S0_nbp.nc"]),
+        (("train", "experiment=e4", "data=lpjwsl"), ["[2015, 2016]", "1948 to 2012"]),
+        (("train", "experiment=e5", "data=lpjwsl"), ["[2021, 2022]"]),
+        (("ensembles", "experiment=e6"), ["workbook=PATH", "gcp-2024"]),
+        (("train", "experiment=e7"), ["crujra", "land_static", "trendy_v13_jules_es"]),
+        (
+            ("backcast", "experiment=e8"),
+            ["oisst", "era5_ocean", "fco2_jena_mls", "ocean_static"],
+        ),
+    ],
+)
+def test_what_is_missing_is_named(
+    arguments: tuple[str, ...],
+    missing: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = refusal(capsys, monkeypatch, tmp_path, *arguments)
+    for word in missing:
+        assert word in said
+
+
+def test_three_live_models_are_the_recipe() -> None:
+    settings = composing.settings_of(
+        "ensembles", ["experiment=e6", "workbook=edition.xlsx"]
+    )
+    assert settings.ensembles.live == [3]
+    assert 4 in settings.ensembles.windows
+
+
+def test_hidden_years_of_products_are_the_last_two() -> None:
+    settings = composing.settings_of("backcast", ["experiment=e8"])
+    assert settings.training.data.years[1] == settings.backcast.years[1] == 2023
+    # Labels of the year before last appear a month before January.
+    assert settings.backcast.delays.labels == 23
+
+
+@pytest.mark.parametrize("experiment", [f"e{number}" for number in range(3, 9)])
+def test_every_experiment_says_its_command_first(experiment: str) -> None:
+    lines = (CONF / "experiment" / f"{experiment}.yaml").read_text().splitlines()
+    head = [line for line in lines[:12] if line.startswith("#")]
+    assert any(f"experiment={experiment}" in line for line in head)
