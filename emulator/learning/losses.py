@@ -66,8 +66,8 @@ def years_loss(answer: Tensor, batch: Batch) -> Tensor:
     """Return the weighted mean squared error of annual means of cells, times 12; ().
 
     Errors of months that have nothing to do with each other make it as large as
-    ``cell_loss``; what is more is slow: pools and trends, of which the month's weather
-    hides nearly everything. A year of a cell and flux counts if every month has a label.
+    ``cell_loss``; what is more is slow: pools and trends, which the weather of single
+    months hides. A year of a cell and flux counts if every month has a label.
     """
     there = whole_years(batch.weight > 0)
     wrong = whole_years(answer - batch.target).where(there, 0.0).mean(dim=2)
