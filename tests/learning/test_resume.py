@@ -13,6 +13,9 @@ import torch
 from emulator.carbon.errors import CheckpointError
 from emulator.learning.checkpoint import load_checkpoint
 from emulator.learning.fit import train
+from emulator.learning.forcing_errors import ForcingErrorSettings
+from emulator.learning.pretraining import PretrainingSettings
+from emulator.learning.semisupervised import ConsistencySettings
 from emulator.learning.settings import TrainSettings, write_settings
 from tests.learning.runs import small_gru, tiny_settings
 
@@ -37,14 +40,24 @@ fit.train(read_settings(run), Path(sys.argv[2]), run)
 
 
 def settings() -> TrainSettings:
+    """Return a run with all that draws something: dropout, cells, errors, masks."""
     model = small_gru(width=8, layers=2, dropout=0.3)
+    errors = ForcingErrorSettings(spread={"tas": 0.5}, share={"pr": 0.2})
     return tiny_settings(
-        model, steps=60, validate_every=20, save_every=9, cells_per_batch=5, refit=True
+        model,
+        steps=30,
+        validate_every=10,
+        save_every=7,
+        cells_per_batch=5,
+        refit=True,
+        season_weight=0.1,
+        consistency=ConsistencySettings(1.0, ramp_steps=20, errors=errors),
+        pretraining=PretrainingSettings(steps=8),
     )
 
 
 def kill_at(step: int, run: Path, store: Path) -> None:
-    run.mkdir(parents=True)
+    run.mkdir(parents=True, exist_ok=True)
     write_settings(settings(), run)
     child = subprocess.run(
         [sys.executable, "-c", KILLED, str(run), str(store), str(step)],
@@ -59,9 +72,10 @@ def test_killed_run_ends_with_the_same_bits(
     land_store: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     whole = train(settings(), land_store, tmp_path / "whole")
-    step = int(np.random.default_rng().integers(10, 60))
+    step = int(np.random.default_rng().integers(10, 30))
     request.node.add_report_section("call", "step", f"killed at step {step}")
     killed = tmp_path / "killed"
+    kill_at(5, killed, land_store)  # in the pretraining
     kill_at(step, killed, land_store)
     assert not list(killed.glob("members/*/emulator.pt"))
 
