@@ -74,9 +74,11 @@ class EvaluateCommand(EvaluateSettings):
     """What ``evaluate`` is told.
 
     Attributes:
+        logger: Where scores go beside the run's folder.
         paths: Where things lie.
     """
 
+    logger: LoggerSettings = field(default_factory=LoggerSettings)
     paths: PathsSettings = field(default_factory=PathsSettings)
 
 

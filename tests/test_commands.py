@@ -1,5 +1,6 @@
 """The commands one after the other, as a user types them, on a tiny simulated Earth."""
 
+import json
 import os
 import subprocess
 import sys
@@ -166,7 +167,13 @@ def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> Non
         (["evaluate", "run=runs/none"], "runs/none"),
         (["calibrate"], "calibrate needs a run: give run=RUN"),
         (["calibrate", "run=runs/none"], "runs/none"),
+        (["evaluate", "sweep=none"], "There is no sweep 'none'"),
+        (["compare", "sweep=none"], "There is no sweep 'none'"),
         (["compare", "runs=[runs/one]"], "compare needs two runs or more"),
+        (
+            ["train", "-m", "data=tiny_ocean", "paths.runs=a,b"],
+            "The sweep puts runs into 2 folders",
+        ),
         (["ensembles"], "ensembles needs an edition of the Global Carbon Budget"),
         (["adapt", "run=x"], "adapt needs a run and a store with a teacher that it never"),
         (["ensembles", "workbook=none.xlsx"], "none.xlsx: the name does not say"),
@@ -192,6 +199,84 @@ def test_a_users_error_is_one_message(
     assert not list(here.rglob("*.zarr"))
 
 
+def test_a_sweep_goes_on_where_runs_fail_and_is_compared(
+    run: Command, here: Path
+) -> None:
+    swept = ("-m", "data=tiny_ocean", *QUICK, "seed=1", "name=trial")
+    # The ocean's simulations are A and B: a network of C has nothing to learn from.
+    swept += ("learning.simulations=[A],[C],[A,B]",)
+    code, said, wrong = run("train", *swept)
+    assert code == 1
+    assert "sweep: runs/sweeps/trial (3 runs, 0 of them finished already)" in said
+    assert len(list((here / "runs").glob("trial-*/members/*/emulator.pt"))) == 2
+    assert "1 of 3 runs are not finished:" in wrong
+    assert "(learning.simulations=[C]): learning.simulations asks for" in wrong
+    assert "tries these again" in wrong
+    assert "Traceback" not in wrong
+    # The record has what stopped them; runs that ended well have nothing.
+    record = json.loads((here / "runs/sweeps/trial/sweep.json").read_text())
+    errors = [job["error"] for job in record["jobs"]]
+    assert [error is None for error in errors] == [True, False, True]
+
+    # One of the others loses its network, as if it had been killed.
+    lost, *kept = sorted((here / "runs").glob("trial-*/members/*/emulator.pt"))
+    lost.unlink()
+    written = [path.stat().st_mtime_ns for path in kept]
+    code, said, wrong = run("train", *swept)
+    assert code == 1
+    assert "(3 runs, 1 of them finished already)" in said
+    assert lost.exists()
+    assert [path.stat().st_mtime_ns for path in kept] == written
+
+    few = ("baselines.names=[climatology,trend]", "regions=[]")
+    code, said, wrong = run("evaluate", "sweep=trial", *few)
+    assert (code, wrong) == (0, "")
+    assert said.count("scores: ") == 2
+    assert "1 runs are not finished" in said
+    code, said, _ = run("evaluate", "sweep=trial", *few)
+    assert (code, said.count("scores: ")) == (0, 0)
+    assert "scored: 2 runs of trial" in said
+
+    code, said, wrong = run("compare", "sweep=trial", "reference='simulations [A,B]'")
+    assert (code, wrong) == (0, "")
+    table = path_of("comparison", said)
+    assert table == Path("runs/sweeps/trial/comparison.md")
+    text = table.read_text()
+    assert text.count("| simulations [A] |") > 0
+    assert "Not in the table, since not scored: trial-" in text
+    assert {path.suffix for path in table.parent.glob("comparison.*")} == {
+        *(".csv", ".md", ".png", ".pdf")
+    }
+
+
+def test_a_process_that_is_lost_is_told(
+    run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("emulator.cli.sweeping.train_one", die)
+    code, _, wrong = run("train", "-m", "data=tiny_ocean", *QUICK, "seed=0,1")
+    assert code == 1
+    assert "2 of 2 runs are not finished:" in wrong
+    assert "(seed=0): RuntimeError: no memory" in wrong
+
+
+def test_evaluate_goes_on_where_a_run_cannot_be_scored(
+    run: Command, here: Path
+) -> None:
+    swept = ("-m", "data=tiny_ocean", *QUICK, "seed=0,1", "name=damaged")
+    assert run("train", *swept)[0] == 0
+    damaged, _ = sorted((here / "runs").glob("damaged-*/members/*/emulator.pt"))
+    damaged.write_bytes(b"no network")
+    few = ("baselines.names=[climatology]", "regions=[]")
+    code, said, wrong = run("evaluate", "sweep=damaged", *few)
+    assert code == 1
+    assert "1 runs could not be scored:" in wrong
+    assert damaged.parents[2].name in wrong
+    assert said.count("scores: ") == 1
+
+
 @pytest.mark.slow
 def test_a_sweep_makes_a_run_of_each_combination(earth: Path, here: Path) -> None:
     # A process of its own, as from a shell: joblib starts others from it.
@@ -212,9 +297,11 @@ def test_a_sweep_makes_a_run_of_each_combination(earth: Path, here: Path) -> Non
     for folder in runs:
         assert (folder / "settings.yaml").is_file()
         assert list(folder.glob("members/*/emulator.pt"))
-    assert "compare 'runs=[" in done.stdout
-    # Hydra keeps the record of the sweep and nothing else: no .hydra, no log files.
-    assert len(list((here / "runs" / "sweeps").rglob("multirun.yaml"))) == 1
+    assert "compare sweep=tiny_ocean" in done.stdout
+    # Hydra leaves nothing of its own: no .hydra, no log files.
+    assert [path.name for path in (here / "runs/sweeps/tiny_ocean").iterdir()] == [
+        "sweep.json"
+    ]
     assert not list(here.rglob(".hydra"))
     assert not list(here.rglob("*.log"))
 

@@ -216,22 +216,44 @@ def test_a_missing_config_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_sweep_is_checked_before_it_runs() -> None:
-    settings = composing.combinations(
-        "train", [LAND, "model=pointwise,recurrent", "seed=0,1"]
+    found = composing.combinations(
+        "train", [LAND, "model=pointwise,recurrent", "seed=0,1", "name=one"]
     )
-    assert len({run_id(one) for one in settings}) == 4
+    assert len({run_id(one.settings) for one in found}) == 4
+    # What is said once is no part of what varies.
+    assert found[1].swept == {"model": "pointwise", "seed": "1"}
     with pytest.raises(SettingsError, match=r"learning.steps is 0"):
         composing.combinations("train", [LAND, "learning.steps=1,0"])
     with pytest.raises(SettingsError, match=r"Cannot read the override 'seed=\[1"):
         composing.combinations("train", [LAND, "seed=[1"])
 
 
+def test_an_experiment_says_what_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\n"
+        "defaults:\n  - override /data: lpjwsl\n"
+        "name: mine\n"
+        "hydra:\n  sweeper:\n    params:\n"
+        "      model.memory: 3,12\n      seed: 0,1,2\n"
+    )
+    found = composing.combinations("train", ["experiment=mine"], [tmp_path])
+    assert [(one.settings.model.memory, one.settings.seed) for one in found] == [
+        (memory, seed) for memory in (3, 12) for seed in (0, 1, 2)
+    ]
+    assert list(found[0].swept) == ["model.memory", "seed"]
+    # The command line is stronger, and what it fixes is not swept any more.
+    found = composing.combinations("train", ["experiment=mine", "seed=7"], [tmp_path])
+    assert [one.settings.seed for one in found] == [7, 7]
+    assert found[1].swept == {"model.memory": "12"}
+
+
 @pytest.mark.parametrize("launcher", ["local", "submitit_local"])
 def test_a_sweep_takes_other_launchers(launcher: str) -> None:
     if launcher != "local":
         pytest.importorskip("submitit", reason="the extra `slurm` is not installed")
-    (settings,) = composing.combinations("train", [LAND, f"hydra/launcher={launcher}"])
-    assert settings.data.name == "lpjwsl"
+    (one,) = composing.combinations("train", [LAND, f"hydra/launcher={launcher}"])
+    assert one.settings.data.name == "lpjwsl"
 
 
 def test_a_broken_installation_is_named(

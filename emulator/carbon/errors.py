@@ -40,3 +40,7 @@ class SettingsError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint does not fit: other format, variables, grid or teacher."""
+
+
+class SweepError(UserError):
+    """Some runs of a sweep did not end; the others did."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from emulator.cli.descriptions import PROGRAM
 from emulator.cli.output import say, working
 from emulator.config import (
     AdaptCommand,
@@ -34,31 +33,28 @@ def run(asked: argparse.Namespace) -> None:
     Raises:
         UserError: If settings or data do not allow it.
     """
-    from emulator.cli import composing
+    from emulator.cli import composing, sweeping
 
-    work = WORK[asked.command]
     if asked.command == "train" and asked.multirun:
-        # Stores are made here, one after the other: two runs must not make the same.
-        for one in composing.combinations("train", asked.overrides, asked.config_dir):
-            _store(one.data, one.paths)
-        folders = composing.sweep("train", asked.overrides, work, asked.config_dir)
-        runs = ",".join(str(folder) for folder in folders)
-        say(f"Next: {PROGRAM} evaluate run=RUN for each of them, then")
-        say(f"      {PROGRAM} compare 'runs=[{runs}]'")
+        sweeping.train_all(asked.overrides, asked.config_dir)
+        return
+    settings = composing.settings_of(asked.command, asked.overrides, asked.config_dir)
+    if isinstance(settings, EvaluateCommand) and settings.sweep:
+        sweeping.evaluate_all(settings)
     else:
-        work(composing.settings_of(asked.command, asked.overrides, asked.config_dir))
+        WORK[asked.command](settings)
 
 
 def prepare(settings: PrepareCommand) -> Path:
     """Make a store, or say that it is there."""
-    return _store(settings.store, settings.paths)
+    return make_store(settings.store, settings.paths)
 
 
 def train(settings: TrainSettings) -> Path:
     """Fit an emulator, after preparing its store where that is missing."""
     from emulator.learning.fit import train as fit
 
-    store = _store(settings.data, settings.paths)
+    store = make_store(settings.data, settings.paths)
     folder = Path(settings.paths.runs) / run_id(settings)
     fit(settings, store, folder)
     say(f"run: {folder}")
@@ -81,6 +77,7 @@ def calibrate(settings: CalibrateCommand) -> Path:
 def evaluate(settings: EvaluateCommand) -> Path:
     """Score a run on held-out years, baselines beside it."""
     from emulator.evaluation.scorecard import evaluate as score
+    from emulator.learning.tracking import log_scorecard
 
     paths = settings.paths
     with working(f"Scoring {settings.run} and its baselines"):
@@ -90,6 +87,7 @@ def evaluate(settings: EvaluateCommand) -> Path:
             stores_root=Path(paths.stores),
             data_root=Path(paths.data),
         )
+        log_scorecard(settings.logger, card)
     say(f"scores: {card.with_suffix('.md')} ({card.name} and figures beside it)")
     return card
 
@@ -99,7 +97,7 @@ def compare(settings: CompareCommand) -> Path:
     from emulator.evaluation.compare import compare as tabulate
 
     table = tabulate(settings, runs_root=Path(settings.paths.runs))
-    say(f"comparison: {table} (.csv and .png beside it)")
+    say(f"comparison: {table} (.csv, .png and .pdf beside it)")
     return table
 
 
@@ -159,7 +157,7 @@ def demo(settings: DemoCommand) -> Path:
     return walk(settings)
 
 
-def _store(settings: DataSettings | ForcingSettings, paths: PathsSettings) -> Path:
+def make_store(settings: DataSettings | ForcingSettings, paths: PathsSettings) -> Path:
     """Return the store of ``settings``, made where it is missing."""
     from emulator.data.prepare import prepare as make
     from emulator.data.prepare import prepare_forcing, store_path

@@ -6,18 +6,22 @@
 
 import contextlib
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -27,7 +31,7 @@ from omegaconf.errors import (
 )
 
 from emulator import config
-from emulator.carbon.errors import SettingsError
+from emulator.carbon.errors import SettingsError, UserError
 from emulator.cli.files import conf_dir, options
 
 Run = Callable[[Any], object]
@@ -55,10 +59,42 @@ def settings_of(
         return _compose(command, everything)
 
 
+@dataclass(frozen=True)
+class Combination:
+    """One run of a sweep.
+
+    Attributes:
+        settings: Its checked settings.
+        swept: The overrides that vary from run to run, by key, in the order of the
+            sweep.
+        overrides: All overrides of the run.
+    """
+
+    settings: Any
+    swept: Mapping[str, str]
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep ended.
+
+    Attributes:
+        error: What stopped it; None if nothing did.
+        is_mistake: Whether the error is the user's, and one message says it all.
+    """
+
+    error: str | None = None
+    is_mistake: bool = False
+
+
 def combinations(
     command: str, overrides: Sequence[str], config_dirs: Sequence[Path] = ()
-) -> list[Any]:
-    """Return the checked settings of every run of a sweep.
+) -> list[Combination]:
+    """Return the runs of a sweep.
+
+    What ``hydra.sweeper.params`` of an experiment sweeps counts as if it stood first on
+    the command line; the command line is stronger.
 
     Args:
         command: Name of a file in ``conf/``, without ``.yaml``.
@@ -69,41 +105,86 @@ def combinations(
         SettingsError: If any combination does not fit.
     """
     everything = [*overrides, *_searchpath(config_dirs)]
-    with _hydra():
+    with _hydra() as hydra:
         try:
-            parsed = OverridesParser.create().parse_overrides(everything)
+            master = _master(hydra, command, everything)
+            params = master.hydra.sweeper.params or {}
+            task = list(master.hydra.overrides.task)
+            said = [*(f"{key}={value}" for key, value in params.items()), *task]
+            parsed = OverridesParser.create().parse_overrides(said)
             runs = BasicSweeper.split_arguments(parsed, None)[0]
-        except HydraException as error:
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
             raise SettingsError(_explain(command, everything, error)) from error
-        return [_compose(command, run) for run in runs]
+        # The last word on a key counts, also on whether it is swept.
+        last = {item.get_key_element(): item for item in parsed}
+        varied = [key for key, item in last.items() if item.is_sweep_override()]
+        others = list(master.hydra.overrides.hydra)
+        return [
+            Combination(
+                _compose(command, [*others, *run]),
+                {key: _value(run, key) for key in varied},
+                tuple(run),
+            )
+            for run in runs
+        ]
 
 
-def sweep(
+def launch(
     command: str,
     overrides: Sequence[str],
+    jobs: Sequence[Combination],
     run: Run,
+    folder: Path,
     config_dirs: Sequence[Path] = (),
-) -> list[Any]:
-    """Run ``command`` once for every combination of the swept overrides.
+) -> list[Outcome]:
+    """Run ``command`` for each of ``jobs`` by the launcher that is configured.
+
+    A run that fails stops no other.
 
     Args:
         command: Name of a file in ``conf/``, without ``.yaml``.
         overrides: Hydra overrides, which ``combinations`` has accepted.
+        jobs: Some of what it returned.
         run: What to do with each settings; a function of a module, since the
             launcher takes it to other processes.
+        folder: Where the launcher may leave its own files.
         config_dirs: A user's own folders with groups such as ``data/``.
 
     Returns:
-        What ``run`` returned, in the order of the combinations.
+        How each job ended, in their order.
     """
+    where = f"hydra.sweep.dir={quoted(folder)}"
     with _hydra() as hydra:
-        batches = hydra.multirun(
-            config_name=command,
+        master = _master(hydra, command, [*overrides, *_searchpath(config_dirs), where])
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(
+                config_loader=hydra.config_loader, callbacks=Callbacks(master)
+            ),
             task_function=_Job(run),
-            overrides=[*overrides, *_searchpath(config_dirs)],
-            with_log_configuration=False,
+            config=master,
         )
-    return [job.return_value for batch in batches for job in batch]
+        try:
+            returned = launcher.launch(
+                [list(job.overrides) for job in jobs], initial_job_idx=0
+            )
+        except Exception as error:  # a process that died, by whichever launcher
+            lost = f"its process was lost: {type(error).__name__}: {error}"
+            return [Outcome(lost) for _ in jobs]
+    return [one.return_value for one in returned]
+
+
+def _master(hydra: Hydra, command: str, overrides: Sequence[str]) -> DictConfig:
+    """Return what all runs of a sweep share, with Hydra's own settings."""
+    return hydra.compose_config(
+        config_name=command,
+        overrides=list(overrides),
+        run_mode=RunMode.MULTIRUN,
+        with_log_configuration=False,
+    )
+
+
+def _value(run: Sequence[str], key: str) -> str:
+    return next(text.partition("=")[2] for text in run if text.partition("=")[0] == key)
 
 
 @contextlib.contextmanager
@@ -121,8 +202,15 @@ class _Job:
 
     run: Run
 
-    def __call__(self, composed: DictConfig) -> object:
-        return self.run(_to_settings(composed))
+    def __call__(self, composed: DictConfig) -> Outcome:
+        """Run it; what goes wrong is told, so that the others go on."""
+        try:
+            self.run(_to_settings(composed))
+        except UserError as error:
+            return Outcome(str(error), is_mistake=True)
+        except Exception:
+            return Outcome(traceback.format_exc())
+        return Outcome()
 
 
 def _searchpath(config_dirs: Sequence[Path]) -> list[str]:
@@ -146,11 +234,26 @@ def quoted(value: object) -> str:
 
 def _compose(command: str, overrides: Sequence[str]) -> Any:
     try:
-        return _to_settings(compose(command, overrides=list(overrides)))
+        plain = [text for text in overrides if _is_plain(command, text)]
+        rest = [text for text in overrides if text not in plain]
+        composed = compose(command, overrides=rest)
+        for override in OverridesParser.create().parse_overrides(plain):
+            OmegaConf.update(composed, override.key_or_group, override.value())
+        return _to_settings(composed)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise SettingsError(_explain(command, overrides, error)) from error
     except ValueError as error:  # of a settings' own __post_init__
         raise SettingsError(str(error)) from error
+
+
+def _is_plain(command: str, override: str) -> bool:
+    """Return whether an override sets plain text that is named like a group.
+
+    Hydra would take it for a choice: `evaluate split=validation` for conf/split.
+    """
+    name = override.partition("=")[0]
+    kinds = {item.name: item.type for item in fields(config.schema_of(command))}
+    return kinds.get(name) is str and bool(options(name))
 
 
 def _to_settings(composed: DictConfig) -> Any:

@@ -54,11 +54,13 @@ COMMANDS = {
         text="Trains on the store of data=NAME, which is prepared first where it is\n"
         "missing, and writes runs/<id>/. The same settings resume an unfinished run\n"
         "and find a finished one done. With -m every comma list is swept, one run\n"
-        "after the other or hydra.launcher.n_jobs=N at once.",
+        "after the other or hydra.launcher.n_jobs=N at once; runs that fail stop no\n"
+        "other, are listed at the end and are tried again by the same command.",
         examples=(
             "train data=testbed_land model=recurrent",
             "train experiment=lpjwsl paths.data=/where/the/files/are",
             "train -m data=testbed_land model=pointwise,recurrent seed=0,1",
+            "train -m experiment=ablation_memory paths=demo",
         ),
         groups=(
             "data",
@@ -87,13 +89,22 @@ COMMANDS = {
     "evaluate": Command(
         summary="score a run on held-out years, baselines beside it",
         text="Writes scorecard.json, scorecard.md and figures into the run's folder.",
-        examples=("evaluate run=runs/NAME-0123abcd",),
+        examples=(
+            "evaluate run=runs/NAME-0123abcd",
+            "evaluate sweep=ablation_memory paths=demo",
+        ),
+        groups=("logger",),
     ),
     "compare": Command(
         summary="a table over runs, with bootstrap intervals",
-        text="Reads the scorecards of the runs and writes comparison.csv,\n"
-        "comparison.md and comparison.png.",
-        examples=("compare runs=[runs/a-0123abcd,runs/b-4567cdef]",),
+        text="Reads the scorecards of the runs of a sweep, or of runs that are named,\n"
+        "and writes comparison.csv, comparison.md and a figure, comparison.png and\n"
+        "comparison.pdf: means over seeds, differences in the same years.",
+        examples=(
+            "compare sweep=ablation_memory paths=demo",
+            "compare 'sweep=ablation_inductive_bias_*' paths=demo",
+            "compare 'runs=[runs/a-0123abcd,runs/b-4567cdef]'",
+        ),
     ),
     "promote": Command(
         summary="make a run the one that nights use, if it is good enough",

@@ -1,57 +1,76 @@
-"""An ablation table: several scored runs, and how sure their differences are.
-
-The differences to the first run are drawn with the same years for both runs: a year
-that is hard for one is hard for the other, so that a difference can be certain where
-the scores themselves are not.
-"""
+"""An ablation as a table and a figure: scored runs of a sweep, or named one by one."""
 
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from emulator.carbon.errors import SettingsError
-from emulator.evaluation import figures, metrics
-from emulator.evaluation.bootstrap import Draws, Score, score, year_draws
-from emulator.evaluation.hindcast import NETWORK
+from emulator.evaluation import comparison_figure, figures
+from emulator.evaluation.hindcast import MEAN
+from emulator.evaluation.paired import (
+    AVERAGE,
+    SCORES,
+    Card,
+    Key,
+    Row,
+    Variant,
+    paired_rows,
+)
 from emulator.evaluation.scorecard import SCHEMA, find_run
 from emulator.evaluation.scores import rank
 from emulator.evaluation.settings import CompareSettings
-from emulator.evaluation.task import Array
+from emulator.learning.settings import SETTINGS_FILE, read_settings, run_id
+from emulator.learning.sweeps import Job, Sweep, read_sweeps
 
-Card = dict[str, Any]
-Statistic = Callable[[Draws], Array]
-
-SCORES = ("anomaly_r2", "shape_r2", "rmse", "annual_r2_centred", "detrended_r", "bias")
-DRAWN_SCORES = ("anomaly_r2", "shape_r2", "rmse", "annual_r2_centred")
+COLUMNS = (
+    *("panel", "flux", "simulation", "teacher", "scope", "method", "score", "value"),
+    *("low", "high", "difference", "difference_low", "difference_high", "n"),
+    *("seeds", "seed_sd", "seed_values"),
+)
+DEFAULT_NAME = "comparison"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One score of one run or baseline, and its difference to the first run's."""
+class Panel:
+    """Variants that are compared with each other.
 
-    flux: str
-    simulation: str
-    teacher: str
-    scope: str
-    method: str
-    score: str
-    value: float
-    low: float
-    high: float
-    difference: float
-    difference_low: float
-    difference_high: float
-    n: int
+    Attributes:
+        name: What they have in common and others have not; empty for a single panel.
+        variants: The first is the reference, unless another is asked for.
+    """
+
+    name: str
+    variants: tuple[Variant, ...]
+
+    @property
+    def card(self) -> Card:
+        """A scorecard that speaks for all."""
+        return self.variants[0].cards[0]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is to be compared.
+
+    Attributes:
+        title: Of table and figure.
+        panels: The variants.
+        missing: Runs of a sweep that are not scored.
+        out: Path of the table without its ending.
+    """
+
+    title: str
+    panels: tuple[Panel, ...]
+    missing: tuple[str, ...]
+    out: Path
 
 
 def compare(settings: CompareSettings, *, runs_root: Path = Path("runs")) -> Path:
-    """Compare scored runs and write a table as .csv and .md, and a figure as .png.
+    """Compare scored runs: a table as .csv and .md, a figure as .png and .pdf.
 
     Args:
         settings: Which runs, which years, and where the table goes.
@@ -62,23 +81,28 @@ def compare(settings: CompareSettings, *, runs_root: Path = Path("runs")) -> Pat
 
     Raises:
         SettingsError: If a run is not there, has no scorecard of these years, or was
-            scored on other years or labels than the first.
+            scored on other years or labels than the others of its panel.
     """
     suffix = "" if settings.split == "test" else f"-{settings.split}"
-    cards = [
-        read_card(find_run(run, runs_root), f"scorecard{suffix}.json")
-        for run in settings.runs
+    name = f"scorecard{suffix}.json"
+    find = _of_sweeps if settings.sweep else _of_runs
+    found = find(settings, runs_root, name)
+    rows = [
+        (panel.name, row)
+        for panel in found.panels
+        for row in paired_rows(panel.variants, settings.reference)
     ]
-    rows = list(paired_rows(cards))
-    out = Path(settings.out)
+    out = found.out
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.with_name(f"{out.name}.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(Row.__dataclass_fields__)
-        writer.writerows(astuple(row) for row in rows)
-    figures.save(_figure(rows, cards), out.with_name(f"{out.name}.png"))
+        writer.writerow(COLUMNS)
+        writer.writerows(_line(panel, row) for panel, row in rows)
+    drawn = _figure(found, rows, settings.reference)
+    for ending in ("png", "pdf"):
+        figures.save(drawn, out.with_name(f"{out.name}.{ending}"))
     table = out.with_name(f"{out.name}.md")
-    table.write_text(_markdown(rows, cards))
+    table.write_text("\n".join(_markdown(found, rows, settings.reference)) + "\n")
     return table
 
 
@@ -102,187 +126,203 @@ def read_card(run_dir: Path, name: str) -> Card:
     return card
 
 
-def paired_rows(cards: Sequence[Card]) -> Iterator[Row]:
-    """Yield the scores of all runs, and of the first run's baselines.
+def _of_runs(settings: CompareSettings, runs_root: Path, name: str) -> Found:
+    """Return the runs that were named; seeds of the same settings are one variant."""
+    groups: dict[str, list[Card]] = {}
+    for run in settings.runs:
+        folder = find_run(run, runs_root)
+        card = read_card(folder, name)
+        alike = card["run"]
+        if (folder / SETTINGS_FILE).exists():
+            alike = run_id(replace(read_settings(folder), seed=0))
+        groups.setdefault(alike, []).append(card)
+    variants = tuple(Variant(c[0]["run"], tuple(c)) for c in groups.values())
+    out = Path(settings.out or DEFAULT_NAME)
+    return Found("Comparison of runs", (Panel("", variants),), (), out)
 
-    Records that only some of the runs have are left out.
 
-    Raises:
-        SettingsError: If no record is common to all runs, or the same record has
-            other years or another truth.
-    """
-    keyed = [{_key(record): record for record in card["records"]} for card in cards]
-    common = [key for key in keyed[0] if all(key in each for each in keyed)]
-    if not common:
+def _of_sweeps(settings: CompareSettings, runs_root: Path, name: str) -> Found:
+    """Return the runs of sweeps, by what was swept."""
+    sweeps = read_sweeps(settings.sweep, runs_root)
+    scored: list[tuple[Sweep, Job, Card]] = []
+    missing = []
+    for sweep in sweeps:
+        for job in sweep.jobs:
+            folder = sweep.run_dir(job)
+            if (folder / name).exists():
+                scored.append((sweep, job, read_card(folder, name)))
+            else:
+                missing.append(job.run)
+    common = _in_common(scored) if len(sweeps) > 1 else {}
+    groups: dict[str, dict[str, list[Card]]] = {}
+    for sweep, job, card in scored:
+        panel, variant = _place(job, card, common.get(sweep.folder, ""))
+        groups.setdefault(panel, {}).setdefault(variant, []).append(card)
+    if not groups:
         raise SettingsError(
-            "The runs have no flux, simulation and teacher in common: "
-            + "; ".join(f"{c['run']}: {', '.join(c['teachers'])}" for c in cards)
-            + ". Compare runs on the same store."
+            f"No run of the sweep {settings.sweep!r} has a {name}. Run `sink-emulator "
+            f"evaluate sweep={settings.sweep}` first."
         )
-    for key in common:
-        first = keyed[0][key]
-        _require_same_truth(cards, [each[key] for each in keyed])
-        drawn = year_draws(first["n_years"]) if first["n_years"] else None
-        if drawn is None:
-            continue
-        methods = [
-            (card["run"], each[key]["methods"][NETWORK])
-            for card, each in zip(cards, keyed, strict=True)
-        ]
-        methods += [
-            (f"baseline {name}", found)
-            for name, found in first["methods"].items()
-            if name != NETWORK
-        ]
-        reference = _statistics(first["methods"][NETWORK], first)
-        for method, found in methods:
-            for name, statistic in _statistics(found, first).items():
-                if name not in reference:
-                    continue
-                own = score(statistic, first["n_years"], drawn)
-                change = score(
-                    _difference(statistic, reference[name]), first["n_years"], drawn
-                )
-                yield Row(*key, method, name, *_triple(own), *_triple(change), own.n)
-
-
-def _statistics(found: Card, record: Card) -> dict[str, Statistic]:
-    """Return the scores as functions of drawn years."""
-    statistics: dict[str, Statistic] = {}
-    for name, part in (("anomaly_r2", "yearly"), ("shape_r2", "yearly_shape")):
-        # Months of years that are not whole count in cells, not in annual totals.
-        if "cells" in found and found["cells"][part]["years"] == record["years"]:
-            statistics[name] = _pooled(found["cells"][part])
-    if "annual_totals" in found:
-        p, t, years = (
-            np.asarray(values)
-            for values in (
-                found["annual_totals"],
-                record["teacher_annual"],
-                record["years"],
-            )
-        )
-        statistics |= {
-            "rmse": lambda place: metrics.rmse(p[place], t[place]),
-            "annual_r2_centred": lambda place: metrics.annual_r2_centred(
-                p[place], t[place]
-            ),
-            "detrended_r": lambda place: metrics.detrended_r(
-                p[place], t[place], years[place]
-            ),
-            "bias": lambda place: metrics.bias(p[place], t[place]),
-        }
-    return {name: statistics[name] for name in SCORES if name in statistics}
-
-
-def _pooled(yearly: Card) -> Statistic:
-    sums = metrics.Moments(
-        *(np.asarray(yearly[name]) for name in ("weight", "error", "first", "second"))
+    panels = tuple(
+        Panel(panel, tuple(Variant(v, tuple(cards)) for v, cards in found.items()))
+        for panel, found in groups.items()
     )
-    return lambda place: sums.take(place).total().r2()
+    title = ", ".join(sweep.folder.name for sweep in sweeps)
+    out = Path(settings.out or sweeps[0].folder / DEFAULT_NAME)
+    return Found(title, panels, tuple(missing), out)
 
 
-def _difference(one: Statistic, other: Statistic) -> Statistic:
-    return lambda place: np.asarray(one(place) - other(place))
+def _in_common(scored: Sequence[tuple[Sweep, Job, Card]]) -> dict[Path, str]:
+    """Return what sets each sweep apart: its domain if that does, or its name."""
+    domains = {sweep.folder: str(card["domain"]) for sweep, _, card in scored}
+    if len(set(domains.values())) == len(domains):
+        return domains
+    return {folder: folder.name for folder in domains}
 
 
-def _triple(found: Score) -> tuple[float, float, float]:
-    return found.value, found.low, found.high
+def _place(job: Job, card: Card, common: str) -> tuple[str, str]:
+    """Return panel and variant of a run.
+
+    Each data set has a panel, and of several other keys each value of the first.
+    """
+    swept = {key: value for key, value in job.swept.items() if key != "seed"}
+    others = [key for key in swept if key != "data"]
+    apart = {"data", *others[: len(others) > 1]}
+    panel = [label(key, value) for key, value in swept.items() if key in apart]
+    variant = [label(key, swept[key]) for key in others if key not in apart]
+    return (
+        ", ".join([common, *panel] if common else panel),
+        ", ".join(variant) or str(card["domain"]),
+    )
 
 
-def _key(record: Card) -> tuple[str, str, str, str]:
-    return record["flux"], record["simulation"], record["teacher"], record["scope"]
+def label(key: str, value: str) -> str:
+    """Return what a reader calls a value of a swept key.
+
+    Args:
+        key: A group ("model") or a setting ("model.memory").
+        value: As it stands on the command line.
+    """
+    if key == "data.teachers":
+        count = value.count(",") + 1
+        return f"{count} teachers together" if count > 1 else "each teacher alone"
+    is_weight = key.endswith(".weight")
+    *before, name = key.replace("/", ".").replace("_", " ").split(".")
+    # "consistency 1.0" for "learning.consistency.weight=1.0".
+    name = " ".join([*before[1:], *([name] if name != "weight" else [])])
+    if value.lower() in ("null", "false") or (is_weight and float(value) == 0):
+        return f"no {name}"
+    if value.lower() == "true":
+        return name
+    # A group of its own needs no name: "unet" is enough of a model.
+    return f"{name} {value}" if before else value.replace("_", " ")
 
 
-def _require_same_truth(cards: Sequence[Card], records: Sequence[Card]) -> None:
-    first = records[0]
-    for card, record in zip(cards, records, strict=True):
-        if record["years"] != first["years"] or not np.allclose(
-            record["teacher_annual"], first["teacher_annual"], rtol=1e-3, atol=1e-3
-        ):
-            raise SettingsError(
-                f"{card['run']} was scored on other years or labels of "
-                f"{record['teacher']} {record['simulation']} than {cards[0]['run']}: "
-                f"{_years(record)} against {_years(first)}. Compare runs on the same "
-                f"store and split."
-            )
+def _line(panel: str, row: Row) -> list[Any]:
+    values = {**vars(row), "panel": panel, "seed_sd": row.seed_sd}
+    values["seeds"] = len(row.seeds)
+    values["seed_values"] = " ".join(f"{value:.6g}" for value in row.seeds)
+    return [values[name] for name in COLUMNS]
 
 
-def _years(record: Card) -> str:
-    years = record["years"]
-    return f"{years[0]}-{years[-1]}" if years else "no whole year"
-
-
-def _headline(rows: Sequence[Row]) -> list[Row]:
+def headline(rows: Sequence[Row]) -> list[Row]:
     """Return the rows of the net flux, transient simulation, mean of teachers."""
-    best = min(rows, key=lambda row: rank(asdict(row)))
-    key = (best.flux, best.simulation, best.teacher, best.scope)
-    return [
-        row for row in rows if (row.flux, row.simulation, row.teacher, row.scope) == key
-    ]
+
+    def place(row: Row) -> tuple[bool, int, bool, bool]:
+        teacher = MEAN if row.teacher == AVERAGE else row.teacher
+        return rank({**vars(row), "teacher": teacher})
+
+    best = min(rows, key=place)
+    return [row for row in rows if row.key == best.key]
 
 
-def _figure(rows: Sequence[Row], cards: Sequence[Card]) -> Any:
-    shown = _headline(rows)
-    methods = list(dict.fromkeys(row.method for row in shown))
-    found = {(row.method, row.score): (row.value, row.low, row.high) for row in shown}
-    missing = (math.nan, math.nan, math.nan)
-    first = shown[0]
-    return figures.comparison(
-        methods,
-        {
-            name: [found.get((method, name), missing) for method in methods]
-            for name in DRAWN_SCORES
-        },
-        title=f"{first.flux} of {first.teacher} {first.simulation}, n = {first.n} "
-        f"years, 95 % block bootstrap",
-        evidence=cards[0]["evidence"],
+def _figure(found: Found, rows: Sequence[tuple[str, Row]], reference: str) -> Any:
+    shown = {
+        panel.name: headline([row for name, row in rows if name == panel.name])
+        for panel in found.panels
+    }
+    return comparison_figure.comparison(
+        shown,
+        {p.name: reference or p.variants[0].name for p in found.panels},
+        evidence=", ".join(dict.fromkeys(p.card["evidence"] for p in found.panels)),
     )
 
 
-def _markdown(rows: Sequence[Row], cards: Sequence[Card]) -> str:
-    split = cards[0]["split"]
-    lines = [
-        "# Comparison of runs",
-        "",
-        f"**Evidence: {cards[0]['evidence']}.** Scores of the {split['part']} years "
-        f"{split[split['part']][0]}-{split[split['part']][1]}, with 95 % intervals of "
-        f"a block bootstrap over years. In brackets the difference to "
-        f"{cards[0]['run']}, drawn in pairs. Definitions stand in the scorecards.",
-        "",
-        "| run | forcing | label climatology | members | test scores read |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {card['run']} | {', '.join(card['forcing'])} | "
-            f"{card['label_climatology']} | {card['members']} | {card['test_reads']} |"
-            for card in cards
-        ),
-        "",
+def _markdown(
+    found: Found, rows: Sequence[tuple[str, Row]], reference: str
+) -> Iterator[str]:
+    evidence = ", ".join(dict.fromkeys(p.card["evidence"] for p in found.panels))
+    yield f"# {found.title}"
+    yield ""
+    yield (
+        f"**Evidence: {evidence}.** Scores of {found.panels[0].card['split']['part']} "
+        f"years: mean over seeds ± their standard deviation, and in round brackets the "
+        f"95 % interval of a block bootstrap over years. In square brackets the "
+        f"difference to the reference, drawn in the same years; **bold** where its "
+        f"interval leaves out zero. The interval says nothing about other seeds. A "
+        f"baseline has the inputs of the variant that serve it best. Definitions stand "
+        f"in the scorecards, all simulations and teachers in the CSV."
+    )
+    yield ""
+    if found.missing:
+        yield f"**Not in the table, since not scored: {', '.join(found.missing)}.**"
+        yield ""
+    for panel in found.panels:
+        mine = [row for name, row in rows if name == panel.name]
+        yield from _panel(panel, mine, reference or panel.variants[0].name)
+
+
+def _panel(panel: Panel, rows: Sequence[Row], reference: str) -> Iterator[str]:
+    if panel.name:
+        yield f"## {panel.name}"
+        yield ""
+    yield "| variant | runs | members | forcing | label climatology | test reads |"
+    yield "|---|---|---|---|---|---|"
+    for variant in panel.variants:
+        card = variant.cards[0]
+        reads = max(each["test_reads"] for each in variant.cards)
+        yield (
+            f"| {variant.name} | {len(variant.cards)} | {card['members']} | "
+            f"{', '.join(card['forcing'])} | {card['label_climatology']} | {reads} |"
+        )
+    yield ""
+    best = headline(rows)
+    first = best[0]
+    keys = [first.key] + [
+        key
+        for key in dict.fromkeys(row.key for row in rows)
+        if key != first.key and key[:2] == first.key[:2]
     ]
-    keys = list(dict.fromkeys((r.flux, r.simulation, r.teacher, r.scope) for r in rows))
     for key in keys:
-        mine = [r for r in rows if (r.flux, r.simulation, r.teacher, r.scope) == key]
-        flux, simulation, teacher, scope = key
-        place = "" if scope == "all" else f", {scope}"
-        lines += [f"## {flux}: {teacher}, {simulation}{place}, n = {mine[0].n}", ""]
-        names = [name for name in SCORES if any(r.score == name for r in mine)]
-        lines += [f"| | {' | '.join(names)} |", f"|{'---|' * (len(names) + 1)}"]
-        for method in dict.fromkeys(r.method for r in mine):
-            found = {r.score: r for r in mine if r.method == method}
-            cells = (_cell(found.get(name), method, cards) for name in names)
-            lines.append(f"| {method} | {' | '.join(cells)} |")
-        lines.append("")
-    return "\n".join(lines)
+        yield from _table(key, [row for row in rows if row.key == key], reference)
 
 
-def _cell(row: Row | None, method: str, cards: Sequence[Card]) -> str:
+def _table(key: Key, rows: Sequence[Row], reference: str) -> Iterator[str]:
+    flux, simulation, teacher, scope = key
+    place = "" if scope == "all" else f", {scope}"
+    yield f"### {flux}: {teacher}, {simulation}{place}, n = {rows[0].n} years"
+    yield ""
+    names = [name for name in SCORES if any(row.score == name for row in rows)]
+    yield f"| | {' | '.join(names)} |"
+    yield f"|{'---|' * (len(names) + 1)}"
+    for method in dict.fromkeys(row.method for row in rows):
+        found = {row.score: row for row in rows if row.method == method}
+        cells = (_cell(found.get(name), reference) for name in names)
+        yield f"| {method} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _cell(row: Row | None, reference: str) -> str:
     if row is None or math.isnan(row.value):
         return "-"
-    text = f"{row.value:.2f}{_span(row.low, row.high)}"
-    if method == cards[0]["run"]:
+    text = f"{row.value:.2f}"
+    if not math.isnan(row.seed_sd):
+        text += f" ± {row.seed_sd:.2f}"
+    text += _span(row.low, row.high)
+    if row.method == reference:
         return text
-    span = _span(row.difference_low, row.difference_high)
-    return f"{text} [{row.difference:+.2f}{span}]"
+    change = f"[{row.difference:+.2f}{_span(row.difference_low, row.difference_high)}]"
+    return f"{text} **{change}**" if row.is_certain else f"{text} {change}"
 
 
 def _span(low: float, high: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -180,46 +181,24 @@ def effects(
     return figure
 
 
-def comparison(
-    rows: Sequence[str],
-    columns: Mapping[str, Sequence[tuple[float, float, float]]],
-    *,
-    title: str,
-    evidence: str,
-) -> Figure:
-    """Draw scores of several runs with their intervals.
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure under its name only when it is whole; return its path.
 
     Args:
-        rows: Names of the runs, from top to bottom.
-        columns: By score, (value, low, high) of each run; NaN is left out.
-        title: Title.
-        evidence: What stands behind the numbers.
+        figure: The figure.
+        path: Its ending is the format: .png, or .pdf with letters as letters.
     """
-    figure, axes = panels(
-        len(columns), evidence, height=1.2 + 0.32 * len(rows), across=len(columns)
-    )
-    place = np.arange(len(rows))[::-1]
-    for axis, (score, found) in zip(axes, columns.items(), strict=False):
-        value, low, high = np.asarray(found, np.float64).T
-        reach = np.nan_to_num(np.stack([value - low, high - value]).clip(0.0))
-        axis.errorbar(
-            value, place, xerr=reach, fmt="o", color=METHOD_STYLES["network"][0], lw=1.4
-        )
-        axis.set_yticks(place, rows, fontsize=8)
-        axis.set_ylim(-0.6, len(rows) - 0.4)
-        axis.set_title(score, loc="left", fontsize=9)
-        axis.grid(axis="x", color="#DDDDDD", lw=0.6)
-    for axis in axes[1:]:
-        axis.set_yticklabels([])
-    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
-    return figure
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, under its name only when it is whole; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, dpi=130, format="png")
+    kind = path.suffix.removeprefix(".")
+    # Journals want fonts that can be edited, and the same figure is the same file.
+    with rc_context({"pdf.fonttype": 42}):
+        figure.savefig(
+            temporary,
+            dpi=130,
+            format=kind,
+            metadata={"CreationDate": None} if kind == "pdf" else None,
+        )
     return temporary.replace(path)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.carbon.errors import SettingsError
-from emulator.evaluation.compare import paired_rows
+from emulator.evaluation.paired import Variant, paired_rows
 from emulator.evaluation.scores import NET_FLUXES, rank
 from emulator.evaluation.settings import CELL_BASELINES
 
@@ -129,7 +129,8 @@ def _gaps(headline: Card) -> Iterator[str]:
 
 def _compare(*cards: Card) -> Iterator[Comparison]:
     """Yield the gate's scores of the first card beside those of all others."""
-    rows = [row for row in paired_rows(cards) if row.score in LARGER_IS_BETTER]
+    variants = [Variant(card["run"], (card,)) for card in cards]
+    rows = [row for row in paired_rows(variants) if row.score in LARGER_IS_BETTER]
     own = {row.score: row.value for row in rows if row.method == RUN}
     for row in rows:
         better = 1 if LARGER_IS_BETTER[row.score] else -1

@@ -83,6 +83,8 @@ class EvaluateSettings:
         other_forcing: A forcing store of another product for the same months, a path
             or a name below the stores: how much of the spread comes from forcing.
         device: "cpu" or "cuda", where the network computes.
+        sweep: Instead of a run all those of a sweep, by its name or folder; "*" stands
+            for anything. What is scored already is left alone.
     """
 
     run: str = ""
@@ -93,17 +95,19 @@ class EvaluateSettings:
     observed: ObservedSettings = field(default_factory=ObservedSettings)
     other_forcing: str | None = None
     device: str = "cpu"
+    sweep: str = ""
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            SettingsError: If no run is given, or the split is unknown.
+            SettingsError: If there is not one of run and sweep, or the split is
+                unknown.
         """
-        if not self.run:
+        if bool(self.run) == bool(self.sweep):
             raise SettingsError(
                 "evaluate needs a run: give run=RUN, with the path that "
-                "`sink-emulator train` printed."
+                "`sink-emulator train` printed, or sweep=NAME for all runs of a sweep."
             )
         if self.split not in PARTS:
             raise SettingsError(
@@ -166,26 +170,34 @@ class CompareSettings:
     """Which runs are compared, and where the table goes.
 
     Attributes:
-        runs: Scored runs, paths or names of folders below the runs; the first is the
-            reference of every difference.
+        runs: Scored runs, paths or names of folders below the runs; those that differ
+            in nothing but their seed are one variant.
         split: "test", "validation" or "withheld": which scorecards to read.
-        out: Path of the table without its ending: .csv, .md and .png are written.
+        out: Path of the table without its ending: .csv, .md, .png and .pdf are
+            written. Empty: "comparison", and of a sweep in its folder.
+        sweep: Instead of runs those of a sweep, by its name or folder; "*" stands for
+            anything. Each data set has a panel, and of several other swept keys each
+            value of the first; what else is swept makes the variants.
+        reference: The variant that differences refer to; empty for the first.
     """
 
     runs: list[str] = field(default_factory=list)
     split: str = "test"
-    out: str = "comparison"
+    out: str = ""
+    sweep: str = ""
+    reference: str = ""
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            SettingsError: If there are no two runs, or the split is unknown.
+            SettingsError: If there are no two runs and no sweep, or both, or the split
+                is unknown.
         """
-        if len(self.runs) < 2:
+        if bool(self.sweep) == bool(self.runs) or len(self.runs) == 1:
             raise SettingsError(
                 f"compare needs two runs or more, got {len(self.runs)}: give "
-                f"'runs=[RUN,RUN]'."
+                f"'runs=[RUN,RUN]', or instead of them sweep=NAME."
             )
         if self.split not in PARTS:
             raise SettingsError(

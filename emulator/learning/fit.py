@@ -19,6 +19,7 @@ from emulator.data.windows import Cube, Cut, load_cube
 from emulator.learning.checkpoint import CHECKPOINT_FILE, Checkpoint, save_checkpoint
 from emulator.learning.metrics import METRICS_FILE, MetricsFile
 from emulator.learning.settings import (
+    LoggerSettings,
     TrainSettings,
     settings_to_dict,
     write_settings,
@@ -130,6 +131,8 @@ def refit(
         SettingsError: If no month is left to learn from, or the training diverges.
         CheckpointError: If the state to resume from is damaged.
     """
+    # Fits behind a run, such as those of a calibration, are no runs to be tracked.
+    settings = replace(settings, logger=LoggerSettings())
     folder.mkdir(parents=True, exist_ok=True)
     part = np.isin(years_of(cube.months), years)
     fitted_on = f"labels of {years.min()} to {years.max()}"

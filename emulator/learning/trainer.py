@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from emulator.carbon.errors import CheckpointError
 from emulator.learning.checkpoint import UNREADABLE
 from emulator.learning.settings import TrainSettings
+from emulator.learning.tracking import curves
 from emulator.learning.training import LAST_FILE, EmulatorTraining, Steps
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,10 @@ def fit_module(module: EmulatorTraining, settings: TrainSettings, folder: Path) 
             return
         log.info("Going on from step %d.", step)
     work.metrics.rewind(step)
-    with _quiet():
+    told = curves(
+        settings, work.metrics.path.parent, work.metrics.member, work.metrics.stage
+    )
+    with _quiet(), told as logger:
         trainer = lightning.Trainer(
             accelerator=settings.machine.accelerator,
             devices=1,
@@ -51,7 +55,7 @@ def fit_module(module: EmulatorTraining, settings: TrainSettings, folder: Path) 
             max_steps=work.stop,
             max_epochs=1,
             gradient_clip_val=settings.learning.gradient_clip or None,
-            logger=_logger(settings, folder, work.metrics.member),
+            logger=logger,
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=sys.stderr.isatty(),
@@ -83,20 +87,6 @@ def _read_state(path: Path) -> dict[str, Any]:
             f"{path} is damaged ({type(error).__name__}), so this member cannot go on "
             f"from there. Remove the file to train the member from the start."
         ) from error
-
-
-def _logger(settings: TrainSettings, folder: Path, member: int) -> Any:
-    """Return W&B's logger if it is chosen; ``metrics.csv`` is written in any case."""
-    if settings.logger.kind == "csv":
-        return False
-    from lightning.pytorch.loggers import WandbLogger
-
-    return WandbLogger(
-        project=settings.logger.project,
-        name=f"{settings.name}-{member}",
-        save_dir=folder,
-        offline=settings.logger.offline,
-    )
 
 
 @contextlib.contextmanager

@@ -48,15 +48,6 @@ def season() -> Figure:
     )
 
 
-def runs() -> Figure:
-    return figures.comparison(
-        ["one", "two"],
-        {"anomaly_r2": [(0.5, 0.4, 0.6), (np.nan, np.nan, np.nan)]},
-        title="Runs",
-        evidence="testbed",
-    )
-
-
 def effects() -> Figure:
     series = np.array([1.0, 2.0])
     years = [2001, 2002]
@@ -64,7 +55,7 @@ def effects() -> Figure:
     return figures.effects(panels, title="Effects", evidence="testbed")
 
 
-@pytest.mark.parametrize("draw", [annual, skill, regions, season, effects, runs])
+@pytest.mark.parametrize("draw", [annual, skill, regions, season, effects])
 def test_every_figure_carries_its_evidence_and_title(draw, tmp_path: Path) -> None:
     figure = draw()
     assert "Evidence: testbed" in texts(figure)

@@ -16,7 +16,6 @@ from emulator.learning.checkpoint import load_checkpoint
 from emulator.learning.fit import refit, train, training_cube
 from emulator.learning.inference import hindcast
 from emulator.learning.settings import (
-    LoggerSettings,
     MachineSettings,
     SplitSettings,
     TrainSettings,
@@ -282,17 +281,6 @@ def test_missing_gpu_is_said(land_store: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"'gpu', but torch finds none"):
         train(settings, land_store, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.slow
-def test_wandb_logs_offline(
-    land_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    settings = tiny_settings(steps=4, validate_every=2)
-    settings.logger = LoggerSettings(kind="wandb")
-    run = train(settings, land_store, tmp_path / "run")
-    assert list(run.glob("members/0/wandb/offline-run-*/*.wandb"))
 
 
 @pytest.mark.parametrize(
