@@ -99,7 +99,9 @@ class Pools(nn.Module):
     add up to 1, rates, and the stocks at the start are functions of teacher and place.
     With a steady u all comes back in the end, and what is left is the flux -m: with m
     the reference's mean that is no flux at all, as in vegetation and soil; a cell of
-    the sea, where currents bring carbon, keeps what it has learned.
+    the sea, where currents bring carbon, keeps what it has learned. With
+    ``leaf_years`` carbon lives in leaves and roots before it enters the pools, which
+    so do not follow the seasons.
 
     Source: the linear pools of land and ocean models, for instance Joos et al. (1996),
         Tellus 48B, 397-417, section 2; here fitted, not derived.
@@ -117,6 +119,11 @@ class Pools(nn.Module):
         self.context = Context(shape.teachers, settings.embedding, shape.statics, width)
         self.leave = quiet_linear(width, 4 * self.count + 1)
         self.rates = nn.Parameter(-torch.tensor(settings.pools).log())
+        self.leaf_rate = (
+            nn.Parameter(-torch.tensor(settings.leaf_years).log())
+            if settings.leaf_years
+            else None
+        )
 
     def forward(
         self, net: Tensor, air: Tensor, static: Tensor, teacher: Tensor
@@ -139,14 +146,30 @@ class Pools(nn.Module):
         mean = mean[..., 0] if self.mean is None else static[:, self.mean]
         rate = (self.rates + change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)).exp()
         first = FIRST_STOCK * (stock + stock_by_air * air[..., None])
-        filled = (net + mean[:, None])[..., None] / MONTHS_PER_YEAR
-        taken = share.softmax(dim=-1)[:, None] * filled
+        taken = (net + mean[:, None])[..., None]
+        if self.leaf_rate is not None:
+            taken = passed_on(taken, self.leaf_rate.exp())
+        taken = share.softmax(dim=-1)[:, None] * taken / MONTHS_PER_YEAR
         stocks = running(
             torch.cat([first[:, None], taken[:, :-1]], dim=1),
             (-rate / MONTHS_PER_YEAR).exp()[:, None],
         )
         back: Tensor = (stocks * rate[:, None]).sum(dim=-1)
         return back
+
+
+def passed_on(taken: Tensor, rate: Tensor) -> Tensor:
+    """Return what one pool, full at the start, hands on of what it takes.
+
+    Args:
+        taken: (sample, months, ...).
+        rate: Share lost in a year; ().
+    """
+    # In balance with the mean of its first year, which weather alone does not move far.
+    start = taken[:, :MONTHS_PER_YEAR].mean(dim=1, keepdim=True)
+    kept = (-rate / MONTHS_PER_YEAR).exp()
+    entered = torch.cat([start, (1 - kept) * taken[:, :-1]], dim=1)
+    return running(entered, kept.expand_as(start))
 
 
 def running(added: Tensor, kept: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from emulator.carbon.errors import SettingsError
 from emulator.models import NetworkShape, RecurrentSettings, build_network
-from emulator.models.balance import Balance, Pools, running
+from emulator.models.balance import Balance, Pools, passed_on, running
 
 CELLS, STATICS, FLUXES = 6, 5, ["nbp", "gpp", "rh"]
 POOLS: dict[str, Any] = {"pools": [2.0, 20.0], "start_year": 1951}
@@ -96,6 +96,19 @@ def test_what_went_in_comes_back() -> None:
     assert float(total[0, 0]) == pytest.approx(1 + 1 / 120, rel=1e-4)
 
 
+def test_leaves_pass_on_what_they_take_a_while_later() -> None:
+    rate = torch.tensor(1.0)  # one year
+    steady = passed_on(torch.full((1, 36, 2), 3.0), rate)
+    torch.testing.assert_close(steady, torch.full((1, 36, 2), 3.0))
+    once = torch.zeros(1, 240, 1, dtype=torch.float64)
+    once[:, 12:24] = 1.0
+    later = passed_on(once, rate.double())
+    assert (later[:, :13] == 0).all()
+    # All of it in the end, two thirds within a year after the last of it.
+    assert float(later.sum()) == pytest.approx(12)
+    assert float(later[:, 36:].sum()) == pytest.approx(12 * 0.632 * 0.368, rel=0.05)
+
+
 def test_a_steady_reference_is_no_sink_in_the_end() -> None:
     _, static, teacher = inputs()
     # The reference takes up 0.7 in each cell and nothing else ever happens.
@@ -157,6 +170,7 @@ def test_the_network_inside_does_not_see_co2() -> None:
         ({"closure": True}, "model.fluxes is [], but must be the net flux"),
         ({"closure": True, "fluxes": ["nbp", "lai"]}, "then some of gpp, ra, rh"),
         ({"pools": [0.0], "start_year": 1951}, "model.pools is 0.0, but must be posit"),
+        ({"leaf_years": -1.0}, "model.leaf_years is -1.0, but must be 0 years"),
         ({"steady_flux": "none"}, "model.steady_flux is 'none', but must be one of"),
         ({"pools": [2.0]}, "model.start_year is None, but must be the year"),
         ({"start_year": 1951}, "model.start_year is 1951, but must be"),
