@@ -198,6 +198,11 @@ _GROUPS: Mapping[str, type] = {
 }
 
 
+def schema_of(command: str) -> type:
+    """Return the settings of a command."""
+    return _COMMANDS[command]
+
+
 def register() -> None:
     """Tell Hydra the schema of every file in ``conf/``."""
     store = ConfigStore.instance()

@@ -86,6 +86,15 @@ def test_what_is_missing_is_named(
         assert word in said
 
 
+@pytest.mark.parametrize("part", ["validation", "withheld"])
+def test_years_to_score_can_be_chosen_on_the_command_line(part: str) -> None:
+    settings = composing.settings_of("evaluate", ["run=x", f"split={part}"])
+    assert settings.split == part
+    # For training it is a group of conf/, as before.
+    train = composing.settings_of("train", ["data=lpjwsl", "split=testbed_land"])
+    assert train.split.test == [2014, 2024]
+
+
 def test_three_live_models_are_the_recipe() -> None:
     settings = composing.settings_of(
         "ensembles", ["experiment=e6", "workbook=edition.xlsx"]
