@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 
 from emulator.carbon.errors import SettingsError
 from emulator.data.settings import DataSettings, ForcingSettings
+from emulator.evaluation.backcast_settings import BackcastSettings
 from emulator.evaluation.settings import (
     AdaptSettings,
     CalibrateSettings,
@@ -30,11 +31,14 @@ from emulator.learning.settings import (
     SplitSettings,
     TrainSettings,
 )
-from emulator.models import MODELS
+from emulator.models import MODELS, ModelSettings
 from emulator.nightly.settings import PredictSettings
 
 SCHEMA = "schema"
 """Name of the schema in a group that has only one kind of settings."""
+
+NO_DATA = "none"
+"""Choice of ``data`` that adds nothing: a split may follow the choice, if not null."""
 
 
 @dataclass
@@ -67,6 +71,79 @@ class PrepareCommand:
     def store(self) -> DataSettings | ForcingSettings:
         """What is to be prepared."""
         return cast(DataSettings | ForcingSettings, self.data or self.forcing)
+
+
+@dataclass
+class BackcastCommand:
+    """What ``backcast`` is told: a run, or the settings of one, and the dates.
+
+    Attributes:
+        run: A trained run, a path or the name of a folder below the runs; empty where
+            the settings below state one.
+        store: The training store, a path or a name below the stores; None for that of
+            the run or of ``data``.
+        device: "cpu" or "cuda", where networks answer.
+        backcast: What is estimated as of which dates.
+        name: As of ``TrainSettings``, and so the others; that of the data when empty.
+        data: What the training store holds.
+        model: The network.
+        split: Years and places.
+        seed: Of everything random.
+        learning: The fit.
+        machine: Where it computes.
+        logger: Where metrics go.
+        paths: Where things lie.
+    """
+
+    run: str = ""
+    store: str | None = None
+    device: str = "cpu"
+    backcast: BackcastSettings = field(default_factory=BackcastSettings)
+    name: str = ""
+    data: DataSettings | None = None
+    model: ModelSettings | None = None
+    split: SplitSettings | None = None
+    seed: int = 0
+    learning: LearningSettings = field(default_factory=LearningSettings)
+    machine: MachineSettings = field(default_factory=MachineSettings)
+    logger: LoggerSettings = field(default_factory=LoggerSettings)
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+    def __post_init__(self) -> None:
+        """Check that there is one run.
+
+        Raises:
+            SettingsError: If there is none, or a run and other settings beside it.
+        """
+        if not self.run and not (self.data and self.model and self.split):
+            raise SettingsError(
+                "backcast needs networks: give run=RUN, with the path that "
+                "`sink-emulator train` printed, or an experiment=NAME that states "
+                "data, split and model."
+            )
+        stated = [name for name in ("data", "model", "split") if getattr(self, name)]
+        stated += ["learning"] if self.learning != LearningSettings() else []
+        if self.run and (stated or self.seed):
+            raise SettingsError(
+                f"backcast takes {', '.join(stated) or 'seed'} from run={self.run}: "
+                f"leave them out, or leave out run."
+            )
+
+    @property
+    def training(self) -> TrainSettings:
+        """The settings of the run, where they are stated."""
+        data = cast(DataSettings, self.data)
+        return TrainSettings(
+            name=self.name or data.name,
+            data=data,
+            model=cast(ModelSettings, self.model),
+            split=cast(SplitSettings, self.split),
+            seed=self.seed,
+            learning=self.learning,
+            machine=self.machine,
+            logger=self.logger,
+            paths=self.paths,
+        )
 
 
 @dataclass
@@ -177,6 +254,7 @@ _COMMANDS: Mapping[str, type] = {
     "prepare": PrepareCommand,
     "train": TrainSettings,
     "calibrate": CalibrateCommand,
+    "backcast": BackcastCommand,
     "evaluate": EvaluateCommand,
     "compare": CompareCommand,
     "promote": PromoteCommand,
@@ -210,5 +288,6 @@ def register() -> None:
         store.store(name=f"{name}_schema", node=command)
     for name, group in _GROUPS.items():
         store.store(group=name, name=SCHEMA, node=group)
+    store.store(group="data", name=NO_DATA, node={}, package="_global_")
     for name, model in MODELS.items():
         store.store(group="model", name=f"{name}_schema", node=model)

@@ -147,6 +147,36 @@ def test_from_files_to_a_sink_map(run: Command, here: Path) -> None:
     assert sorted(path.name for path in here.iterdir()) == left
 
 
+def test_years_are_estimated_as_of_earlier_dates(run: Command, here: Path) -> None:
+    stated = ("data=tiny_ocean", *QUICK, "model.memory=0")
+    dates = (
+        "backcast.years=[2008,2009]",
+        "backcast.months_known=[6,12]",
+        "backcast.validation_years=1",
+    )
+    code, said, wrong = run("backcast", *stated, *dates)
+    assert (code, wrong) == (0, "")
+    table = path_of("backcast", said)
+    assert "Evidence: testbed." in table.read_text()
+    ends = {*(".md", ".json", ".csv", ".png")}
+    assert {path.suffix for path in table.parent.glob("backcast.*")} == ends
+    # The years are test years: that they were looked at is noted.
+    folder = table.parents[2]
+    assert len(json.loads((folder / "test_reads.json").read_text())) == 1
+
+    # A run that is trained so finds what the same settings made.
+    _, said, _ = run("train", *stated)
+    assert path_of("run", said) == folder
+    networks = sorted(folder.rglob("editions/*/members/*/emulator.pt"))
+    assert len(networks) == 3
+    written = [path.stat().st_mtime_ns for path in networks]
+    code, said, wrong = run("backcast", f"run={folder.name}", *dates)
+    assert (code, wrong) == (0, "")
+    assert path_of("backcast", said) == table
+    assert [path.stat().st_mtime_ns for path in networks] == written
+    assert here.is_dir()
+
+
 def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> None:
     rng = np.random.default_rng(0)
     models = {name: list(rng.normal(2, 1, 30)) for name in "ABC"}
@@ -167,6 +197,12 @@ def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> Non
         (["evaluate", "run=runs/none"], "runs/none"),
         (["calibrate"], "calibrate needs a run: give run=RUN"),
         (["calibrate", "run=runs/none"], "runs/none"),
+        (["backcast"], "backcast needs networks: give run=RUN"),
+        (["backcast", "run=runs/none"], "runs/none"),
+        (["backcast", "run=a", "data=tiny_ocean"], "data, split from run=a"),
+        (["backcast", "run=a", "seed=1"], "backcast takes seed from run=a"),
+        (["backcast", "experiment=e1"], "trendy_v12_yibs. Write them in a folder"),
+        (["backcast", "experiment=e2"], "land_static, trendy_v13_cable_pop, "),
         (["evaluate", "sweep=none"], "There is no sweep 'none'"),
         (["compare", "sweep=none"], "There is no sweep 'none'"),
         (["compare", "runs=[runs/one]"], "compare needs two runs or more"),

@@ -1,5 +1,6 @@
 """Every file of ``conf/`` composes to checked settings; mistakes are named."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,20 @@ from emulator.models import MODELS, NetworkShape
 CONF = Path(__file__).parents[1] / "conf"
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 LAND = "data=lpjwsl"
+BROUGHT = {"e1", "e2"}
+"""Experiments whose catalog entries a user adds."""
 
 
 def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def command_of(experiment: str) -> str:
+    """Return the command that the comment of an experiment says; ``train`` without."""
+    text = (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    pattern = rf"^#.*sink-emulator (\w+) .*experiment={experiment}\b"
+    said = re.search(pattern, text, re.MULTILINE)
+    return said[1] if said else "train"
 
 
 def train(*overrides: str) -> TrainSettings:
@@ -114,8 +125,12 @@ def test_every_other_choice_composes(group: str, name: str) -> None:
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_states_a_whole_run(experiment: str) -> None:
-    settings = train(f"experiment={experiment}")
-    require_entries(settings.data)
+    command = command_of(experiment)
+    settings = composing.settings_of(command, [f"experiment={experiment}"])
+    if command == "backcast":
+        settings = settings.training
+    if experiment not in BROUGHT:
+        require_entries(settings.data)
     settings.split.years(settings.model.memory)
     assert settings_from_dict(settings_to_dict(settings)) == settings
 

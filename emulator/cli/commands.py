@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from emulator.cli.backcasting import backcast
 from emulator.cli.output import say, working
 from emulator.config import (
     AdaptCommand,
@@ -181,6 +182,7 @@ WORK: Mapping[str, Callable[[Any], object]] = {
     "prepare": prepare,
     "train": train,
     "calibrate": calibrate,
+    "backcast": backcast,
     "evaluate": evaluate,
     "compare": compare,
     "promote": promote,

@@ -86,6 +86,30 @@ COMMANDS = {
             "calibrate run=runs/NAME-0123abcd origins=[1974,1984] leads=10",
         ),
     ),
+    "backcast": Command(
+        summary="what would have been published at the end of a month, years ago",
+        text="For each year and each number of its months that were known, estimates\n"
+        "the sink from what had appeared by then: networks are fitted anew for every\n"
+        "edition of the labels, later labels, forcing and CO2 are cut off. Writes\n"
+        "skill against the months known, every estimate and a figure into\n"
+        "runs/<id>/backcast/<hash>. Networks that are finished are found by the same\n"
+        "command. A run is given by its folder, or stated by an experiment.",
+        examples=(
+            "backcast run=runs/NAME-0123abcd",
+            "backcast run=runs/NAME-0123abcd backcast.years=[2015,2024]",
+            "backcast experiment=e9 paths=demo",
+        ),
+        groups=(
+            "data",
+            "split",
+            "model",
+            "learning",
+            "machine",
+            "logger",
+            "paths",
+            "experiment",
+        ),
+    ),
     "evaluate": Command(
         summary="score a run on held-out years, baselines beside it",
         text="Writes scorecard.json, scorecard.md and figures into the run's folder.",

@@ -24,6 +24,7 @@ import xarray as xr
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import Months, as_months, years_of
+from emulator.data.readers import workbook
 from emulator.data.stores import TRAINING_SCHEMA, open_store
 from emulator.data.windows import MONTHS_AT_ONCE
 from emulator.evaluation import backcast_rule as rule
@@ -369,6 +370,9 @@ def _settings(
     """Return the settings of the networks of an edition.
 
     The steps are chosen on the last known years, then all known years are learned.
+
+    Raises:
+        SettingsError: If the run learns from a table that was not known.
     """
     first, last = run.split.train[0], int(str(known.last_label)[:4])
     # A test year that is out of reach: years_but_test then leaves nothing out.
@@ -380,8 +384,30 @@ def _settings(
         test=[beyond, beyond],
         withheld=[],
     )
-    learning = replace(run.learning, refit=True, label_fraction=1.0)
+    weak = run.learning.weak
+    if weak.is_used and weak.workbook:
+        _require_table(weak.workbook, settings.delays.labels, known)
+    elif weak.is_used:
+        # The known labels are learned month by month, and of later ones no total is
+        # known either.
+        weak = replace(weak, weight=0.0, regional_weight=0.0)
+    learning = replace(run.learning, refit=True, label_fraction=1.0, weak=weak)
     return replace(run, split=split, learning=learning)
+
+
+def _require_table(path: str, delay: int, known: Known) -> None:
+    """Refuse an edition of the budget that appeared after a date.
+
+    The table is the answer, and every edition revises all years.
+    """
+    edition = workbook.read(Path(path)).edition
+    appeared = last_of_year(edition - 1) + delay
+    if appeared > known.issued:
+        raise SettingsError(
+            f"learning.weak.workbook is the edition of {edition}, which appeared in "
+            f"{appeared}, but the networks of {known.issued} may not know it. Take an "
+            f"earlier edition, later backcast.years, or no weak labels."
+        )
 
 
 def _fit(

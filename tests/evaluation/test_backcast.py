@@ -22,6 +22,7 @@ from emulator.evaluation.backcast import (
     Labels,
     _answer,
     _digest,
+    _settings,
     backcast,
     of_year,
     plan_issues,
@@ -33,6 +34,9 @@ from emulator.evaluation.forecasts import Subject
 from emulator.learning.checkpoint import load_checkpoint
 from emulator.learning.inference import load_emulator
 from emulator.learning.settings import SplitSettings, TrainSettings
+from emulator.learning.weak_settings import WeakSettings
+from emulator.learning.withheld import years_but_test
+from tests.evaluation.published import budget_workbook
 from tests.evaluation.test_backcast_known import month, without_later
 from tests.learning.runs import small_gru, tiny_settings
 from tests.worlds import tiny_world
@@ -378,3 +382,36 @@ def test_two_years_have_no_interval() -> None:
     assert found["rmse"].value == 0.5
     assert np.isnan(found["rmse"].low)
     assert np.isnan(found["r"].value)
+
+
+# Tables that networks learn from
+
+
+@pytest.mark.parametrize(("last", "is_known"), [("2023-12", False), ("2024-12", True)])
+def test_a_budget_that_appeared_later_is_refused(
+    tmp_path: Path, last: str, is_known: bool
+) -> None:
+    book = budget_workbook(tmp_path, range(1990, 2024), {"ONE": [1.0] * 34})
+    weak = WeakSettings(weight=1.0, workbook=str(book))
+    known = Delays((11,), 5.0, 3).known(month(last), (month("2022-12"),))
+    if is_known:
+        found = _settings(run(weak=weak), ASKED, known)
+        assert found.learning.weak == weak
+        return
+    # The edition of 2024 appears in November 2024.
+    with pytest.raises(
+        SettingsError, match="edition of 2024, which appeared in 2024-11"
+    ):
+        _settings(run(weak=weak), ASKED, known)
+
+
+def test_networks_of_an_edition_learn_all_that_was_known() -> None:
+    known = Delays((11,), 5.0, 3).known(month("2003-11"), (month("2006-12"),))
+    settings = run(weak=WeakSettings(weight=1.0), label_fraction=0.5)
+    settings.split.withheld = [1997]
+    found = _settings(settings, ASKED, known)
+    assert found.split.train == [1991, 2002]
+    assert found.split.validation == [2001, 2002]
+    assert years_but_test(found.years()).tolist() == list(range(1991, 2003))
+    assert not found.learning.weak.is_used
+    assert (found.learning.refit, found.learning.label_fraction) == (True, 1.0)
