@@ -19,6 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 from emulator.learning.batch import Inputs, gather_inputs
 from emulator.learning.metrics import MetricsFile
 from emulator.learning.sampler import Sampler
+from emulator.models.balance import Balance
 from emulator.models.base import require
 from emulator.models.recurrent import Recurrent
 from emulator.models.sinknet import Sinknet
@@ -99,7 +100,9 @@ def pretrain(
         shape = (*forcing.shape[:2], variables, forcing.shape[3])
         hidden = torch.rand(shape, device=device) < settings.masked
         shown = hide(forcing, hidden, inputs.weather.shape[2])
-        features = encoder.features(shown, static, draw.teacher)
+        # A balance keeps CO2, the last channel, from the network inside.
+        seen = shown[:, :, : encoder.enter.in_features]
+        features = encoder.features(seen, static, draw.teacher)
         loss = guessing_loss(guess(features), forcing, hidden)
         adam.zero_grad()
         torch.autograd.backward(loss)
@@ -148,4 +151,5 @@ def guessing_loss(guess: Tensor, forcing: Tensor, hidden: Tensor) -> Tensor:
 
 def encoder_of(network: nn.Module) -> Recurrent:
     """Return the encoder of each cell's forcing of a network that has one."""
-    return network.cell if isinstance(network, Sinknet) else cast("Recurrent", network)
+    inner = network.network if isinstance(network, Balance) else network
+    return inner.cell if isinstance(inner, Sinknet) else cast("Recurrent", inner)

@@ -30,6 +30,7 @@ from emulator.models import (
     RecurrentSettings,
     SinknetSettings,
     UnetSettings,
+    build_network,
 )
 from tests.learning.cubes import chosen_years, small_cube
 from tests.learning.runs import small_gru, tiny_settings
@@ -62,6 +63,9 @@ def test_the_encoder_is_that_of_the_cells() -> None:
     assert encoder_of(recurrent) is recurrent
     sinknet = SinknetSettings(width=8, map_widths=[4], memory=3).build(shape())
     assert encoder_of(sinknet) is sinknet.cell
+    settings = small_gru(pools=[5.0], start_year=1990)
+    pools = build_network(settings, shape(inputs=4))
+    assert encoder_of(pools) is pools.network
 
 
 def pretrained(folder: Path, steps: int) -> tuple[dict[str, torch.Tensor], list[dict]]:
@@ -115,7 +119,12 @@ def test_it_gives_the_same_weights_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [small_gru(), SinknetSettings(width=8, map_widths=[4], memory=3)]
+    "model",
+    [
+        small_gru(),
+        SinknetSettings(width=8, map_widths=[4], memory=3),
+        small_gru(fluxes=["nbp"], pools=[5.0], start_year=1990),
+    ],
 )
 def test_a_fit_starts_from_it(
     land_store: Path, tmp_path: Path, model: ModelSettings

@@ -4,6 +4,9 @@ from typing import Any
 import pytest
 
 from emulator.carbon.errors import SettingsError, TimeAxisError
+from emulator.learning.forcing_errors import ForcingErrorSettings
+from emulator.learning.pretraining import PretrainingSettings
+from emulator.learning.semisupervised import ConsistencySettings
 from emulator.learning.settings import (
     LearningSettings,
     LoggerSettings,
@@ -43,6 +46,38 @@ def test_run_id_follows_what_changes_the_result() -> None:
     elsewhere.machine.threads = 7
     elsewhere.logger.kind = "wandb"
     assert run_id(elsewhere) == run_id(first)
+
+
+def test_groups_inside_learning_survive_a_file(tmp_path: Path) -> None:
+    errors = ForcingErrorSettings(spread={"tas": 0.5}, correlation={"tas pr": -0.2})
+    settings = tiny_settings(
+        consistency=ConsistencySettings(0.5, errors=errors),
+        pretraining=PretrainingSettings(steps=3),
+    )
+    write_settings(settings, tmp_path)
+    assert read_settings(tmp_path) == settings
+    assert run_id(settings) != run_id(tiny_settings())
+    values = settings_to_dict(settings)
+    values["learning"]["consistency"]["errors"]["spred"] = {}
+    with pytest.raises(SettingsError, match=r"'learning.consistency.errors' has no"):
+        settings_from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("learning", "message"),
+    [
+        ({"season_weight": -1.0}, "learning.season_weight is -1.0, but must be 0 or m"),
+        (
+            {"season_weight": 1.0, "months_per_sample": 30},
+            "months_per_sample is 30, but must be a multiple of 12 while",
+        ),
+        ({"unlabelled_years": [2000]}, r"unlabelled_years is \[2000\], but must be"),
+        ({"unlabelled_years": [2001, 2000]}, r"unlabelled_years is \[2001, 2000\]"),
+    ],
+)
+def test_bad_terms_are_named(learning: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        LearningSettings(**learning)
 
 
 def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
