@@ -167,6 +167,9 @@ def card_with(intervals: judged.Record | None) -> dict[str, Any]:
         "baselines": {},
         "choices": {},
         "intervals": intervals,
+        "targets": [],
+        "responses": [],
+        "decomposition": {},
     }
 
 
