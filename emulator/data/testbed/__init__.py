@@ -26,6 +26,7 @@ from emulator.data.testbed import (
     land_runs,
     layouts,
     ocean_runs,
+    products,
     weather,
 )
 from emulator.data.testbed.land_structure import LandTeacher
@@ -40,7 +41,7 @@ __all__ = ["generate"]
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the same settings would give other files."""
 
 _RECEIPT = "testbed.json"
@@ -135,6 +136,8 @@ def _simulate(
     months = timeaxis.month_range(f"{spans.first}-01", f"{spans.last + 1}-12")
     seen = weather.simulate(earth, months, seed)
     files.write_forcing(folder / "forcing", earth, seen)
+    other = products.another(earth, seen, seed)
+    files.write_forcing(folder / "forcing_other", earth, other)
     files.write_static(folder / "forcing" / "static.nc", earth)
     files.write_tables(folder / "forcing", spans, seen)
     entries.write(folder / "catalog", spans)

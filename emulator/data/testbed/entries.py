@@ -49,6 +49,8 @@ def entries(spans: Spans) -> dict[str, dict[str, Any]]:
         *(_ocean(layout, spans) for layout in layouts.OCEAN),
         _forcing("land", LAND_FORCING, spans),
         _forcing("ocean", OCEAN_FORCING, spans),
+        _other("land", LAND_FORCING, spans),
+        _other("ocean", OCEAN_FORCING, spans),
         _static(),
         _co2(spans),
     ]
@@ -204,6 +206,17 @@ def _forcing(domain: str, names: tuple[str, ...], spans: Spans) -> dict[str, Any
         "files": "{variable}_testbed_*.nc",
         "variables": {name: {} for name in names},
         "years": [spans.first, spans.last + 1],
+    }
+
+
+def _other(domain: str, names: tuple[str, ...], spans: Spans) -> dict[str, Any]:
+    """Return the entry of the second product of the same weather."""
+    return {
+        **_forcing(domain, names, spans),
+        "name": f"testbed_{domain}_other",
+        "description": f"The weather of the testbed over {domain}, by another product.",
+        "note": "No teacher saw these numbers: errors of products are added.",
+        "root": "testbed/forcing_other",
     }
 
 

@@ -115,7 +115,7 @@ def simulate(geography: Geography, months: Months, seed: int) -> Weather:
     land_cells = np.flatnonzero(geography.land_fraction.ravel() > 0)
     ocean_cells = np.flatnonzero(geography.land_fraction.ravel() < 1)
     warm, wet, windy, current = (
-        _Noise(months.size, memory, stream)
+        RedNoise(months.size, memory, stream)
         for memory, stream in zip((0.4, 0.3, 0.3, 0.88), streams[1:], strict=True)
     )
     return Weather(
@@ -173,7 +173,7 @@ class _Cells:
         return np.cos(2 * np.pi * (self.month - peak - turned) / 12)
 
 
-class _Noise:
+class RedNoise:
     """Red noise of unit variance, correlated over the sphere.
 
     Args:
@@ -183,6 +183,7 @@ class _Noise:
     """
 
     def __init__(self, months: int, memory: float, stream: np.random.Generator) -> None:
+        """Draw the series of all points."""
         shock = stream.standard_normal((months, _NOISE_POINTS))
         shock[1:] *= np.sqrt(1 - memory**2)
         for month in range(1, months):
@@ -195,9 +196,9 @@ class _Noise:
             np.rad2deg(np.pi * (1 + np.sqrt(5)) * order),
         )
 
-    def at(self, cells: _Cells) -> Array:
-        """Return the noise at each cell; shape (time, cell)."""
-        place = unit_vectors(cells.lat, cells.lon)
+    def at(self, lat: Array, lon: Array) -> Array:
+        """Return the noise at places, degrees, (cell,); shape (time, cell)."""
+        place = unit_vectors(lat, lon)
         angle = np.arccos(np.clip(place @ self._points.T, -1.0, 1.0))
         weight = np.exp(-((angle / np.deg2rad(_NOISE_SCALE)) ** 2))
         weight /= np.sqrt((weight**2).sum(axis=1, keepdims=True))
@@ -274,10 +275,10 @@ def saturation_pressure(celsius: Array) -> Array:
 
 
 def _land_weather(
-    cells: _Cells, el_nino: Array, warming: Array, warm: _Noise, wet: _Noise
+    cells: _Cells, el_nino: Array, warming: Array, warm: RedNoise, wet: RedNoise
 ) -> dict[str, NDArray[np.float32]]:
     polar = np.abs(np.sin(np.deg2rad(cells.lat)))
-    heat, rain = warm.at(cells), wet.at(cells)
+    heat, rain = (each.at(cells.lat, cells.lon) for each in (warm, wet))
 
     amplitude = (2.0 + 32.0 * cells.continentality) * polar**1.3
     celsius = (
@@ -375,10 +376,10 @@ def _mean_rain(cells: _Cells) -> Array:
 
 
 def _ocean_weather(
-    cells: _Cells, el_nino: Array, warming: Array, windy: _Noise, current: _Noise
+    cells: _Cells, el_nino: Array, warming: Array, windy: RedNoise, current: RedNoise
 ) -> dict[str, NDArray[np.float32]]:
     polar = np.abs(np.sin(np.deg2rad(cells.lat)))
-    gusts, drift = windy.at(cells), current.at(cells)
+    gusts, drift = (each.at(cells.lat, cells.lon) for each in (windy, current))
     index = el_nino[:, None]
     tongue = cold_tongue(cells.lat, cells.lon)
     winter = -cells.season(8.5)

@@ -79,7 +79,7 @@ def test_el_nino_repeats_after_two_to_seven_years() -> None:
 
 
 def test_noise_remembers_as_long_as_it_should() -> None:
-    noise = weather._Noise(6000, 0.8, np.random.default_rng(0))._series
+    noise = weather.RedNoise(6000, 0.8, np.random.default_rng(0))._series
     assert noise.std() == pytest.approx(1.0, abs=0.02)
     lagged = np.corrcoef(noise[1:].ravel(), noise[:-1].ravel())[0, 1]
     assert lagged == pytest.approx(0.8, abs=0.01)
