@@ -64,7 +64,7 @@ def one_pool(years: float, steady_flux: str = "learned") -> Pools:
     settings = RecurrentSettings(
         pools=[years], start_year=1951, steady_flux=steady_flux
     )
-    pools = Pools(settings, shape(1), mean=-2)
+    pools = Pools(settings, shape(1))
     pools.requires_grad_(False)
     # One pool takes all; nothing in it at first, nothing learned of the steady flux.
     nn.init.zeros_(pools.leave.weight)
@@ -75,7 +75,8 @@ def one_pool(years: float, steady_flux: str = "learned") -> Pools:
 def test_a_pool_gives_back_a_steady_uptake_in_the_end() -> None:
     _, static, teacher = inputs()
     net = torch.ones(1, 12 * 200, CELLS)
-    given_back = one_pool(10.0)(net, torch.zeros(1, CELLS), static, teacher)
+    none = torch.zeros(1, CELLS)
+    given_back = one_pool(10.0)(net, none, none, static, teacher)
     # The stock follows tau * (1 - exp(-t / tau)), what leaves is stock / tau: nothing
     # at first, 1 - 1/e = 0.632 after ten years, 1 in the end. Monthly steps give
     # 1 / 12 / tau / (1 - exp(-1 / 12 / tau)) = 1 + 1 / 240 times as much.
@@ -90,10 +91,27 @@ def test_what_went_in_comes_back() -> None:
     _, static, teacher = inputs()
     net = torch.zeros(1, 12 * 100, CELLS)
     net[:, :12] = 1.0  # one unit of carbon in the first year
-    given_back = one_pool(5.0)(net, torch.zeros(1, CELLS), static, teacher)
+    none = torch.zeros(1, CELLS)
+    given_back = one_pool(5.0)(net, none, none, static, teacher)
     total = given_back.sum(dim=1) / 12
     # The unit, but for the 1 / 120 by which monthly steps are too large.
     assert float(total[0, 0]) == pytest.approx(1 + 1 / 120, rel=1e-4)
+
+
+def test_pools_begin_with_what_grew_before() -> None:
+    # One pool of ten years, to which uptake by CO2 of 1 at the start, e-folding in
+    # 1 / 0.014 years before, left 1 / (1/10 + 0.014): of that a tenth leaves a year.
+    _, static, teacher = inputs()
+    pools = one_pool(10.0)
+    pools.leave.bias[3] = 1.0
+    net, none = torch.zeros(1, 12, CELLS), torch.zeros(1, CELLS)
+    given_back = pools(net, none + 1, none, static, teacher)
+    assert float(given_back[0, 0, 0]) == pytest.approx(0.1 / 0.114, rel=1e-5)
+    # A steady uptake of 1 is in balance: as much leaves.
+    pools.leave.bias[2:4] = torch.tensor([1.0, 0.0])
+    given_back = pools(net + 1, none, none, static, teacher)
+    assert float(given_back[0, 0, 0]) == pytest.approx(1)
+    assert float(given_back[0, -1, 0]) == pytest.approx(1, rel=0.01)
 
 
 def test_leaves_pass_on_what_they_take_a_while_later() -> None:
@@ -112,10 +130,9 @@ def test_leaves_pass_on_what_they_take_a_while_later() -> None:
 def test_a_steady_reference_is_no_sink_in_the_end() -> None:
     _, static, teacher = inputs()
     # The reference takes up 0.7 in each cell and nothing else ever happens.
-    static[:, -2] = 0.7
-    net = torch.zeros(1, 12 * 200, CELLS)
+    net, mean = torch.zeros(1, 12 * 200, CELLS), torch.full((1, CELLS), 0.7)
     pools = one_pool(10.0, steady_flux="zero")
-    given_back = pools(net, torch.zeros(1, CELLS), static, teacher)
+    given_back = pools(net, torch.zeros(1, CELLS), mean, static, teacher)
     assert float(0.7 - given_back[0, -1, 0]) == pytest.approx(0, abs=0.7 / 200)
 
 
@@ -150,7 +167,9 @@ def test_pools_alone_change_the_only_flux() -> None:
     level, slope = network.network(forcing[:, :, :-1], static, teacher).chunk(2, 2)
     net = level + slope * forcing[:, 2:, None, -1]
     assert network.pools is not None
-    given_back = network.pools(net[:, :, 0], forcing[:, 2, -1], static, teacher)
+    # The last static channels: preindustrial CO2, mean of the reference, unit.
+    rise = forcing[:, 2, -1] - static[:, -3]
+    given_back = network.pools(net[:, :, 0], rise, static[:, -2], static, teacher)
     torch.testing.assert_close(answer[:, :, 0], net[:, :, 0] - given_back)
 
 
