@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from emulator.carbon.errors import CheckpointError, SettingsError
 from emulator.carbon.timeaxis import month_range
@@ -118,6 +119,18 @@ def test_what_cannot_be_adapted_is_named(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         few_shot(settings(store, **changes), runs_root=runs)
+
+
+def test_a_ridge_without_solution_is_left_out(
+    runs: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise torch.linalg.LinAlgError("not positive-definite")
+
+    monkeypatch.setattr(fewshot.baselines.ridge, "tune", fail)
+    found = few_shot(settings(store, years=[2]), runs_root=runs)
+    assert "| climatology |" in found.read_text()
+    assert "| ridge |" not in found.read_text()
 
 
 def test_a_full_run_that_is_not_full_is_refused(runs: Path, store: Path) -> None:
