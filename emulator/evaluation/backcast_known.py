@@ -229,7 +229,8 @@ def cut_store(store: xr.Dataset, known: Known, growth_years: int) -> xr.Dataset:
     kept = slice(0, places.size) if leading else places
     cut = store.isel(time=slice(0, there), weather_time=kept)
     cut = cut.assign(weather=(store["weather"].dims, place[seen].astype("i4")))
-    until = np.array(known.labels, "M8[M]").astype("M8[ns]")
+    # In seconds: nanoseconds have no year 0, that of teachers without labels.
+    until = np.array(known.labels, "M8[M]").astype("M8[s]")
     return cut.assign(of_air).assign_coords(labels_until=("teacher", until))
 
 

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from emulator.carbon.errors import StoreError
 from emulator.carbon.grid import Grid
@@ -38,6 +39,36 @@ def test_cube_has_only_cells_with_area_forcing_and_label(land_store: Path) -> No
     assert cube.forcing.shape == (20 * 12, 2, 12)
     assert cube.cells.dtype == cube.weather.dtype == torch.int64
     assert cube.labels.dtype == cube.forcing.dtype == cube.co2.dtype == torch.float32
+
+
+def test_a_cut_comes_before_anything_is_read(tmp_path: Path) -> None:
+    # Cell 8 has no label before 2000, and ONE none after 1999 that may be known.
+    world = worlds.tiny_world()
+    early = world["time"].dt.year < 2000
+    world["nbp"][:, :, early.to_numpy(), 1, 0] = np.nan
+    path = write_store(world, tmp_path / "late.zarr")
+    until = np.array(["1999-12", "1998-12"], "M8[s]")
+
+    def cut(store: xr.Dataset) -> xr.Dataset:
+        there = store["time"].dt.year < 2003
+        return store.isel(time=there.to_numpy()).assign_coords(
+            labels_until=("teacher", until)
+        )
+
+    whole, known = land(path), land(path, cut=cut)
+    assert str(known.months[-1]) == "2002-12"
+    assert 8 in whole.cells.tolist()
+    assert 8 not in known.cells.tolist()
+    place = whole.cells.tolist().index(known.cells[0].item())
+    for teacher, last in enumerate(until.astype("M8[M]")):
+        there = known.months <= last
+        mine = known.labels[0, teacher, :, 0, 0].numpy()
+        np.testing.assert_array_equal(
+            mine[there],
+            whole.labels[0, teacher, : known.months.size, 0, place].numpy()[there],
+        )
+        assert np.isfinite(mine[there]).any()
+        assert np.isnan(mine[~there]).all()
 
 
 def test_area_is_that_of_the_domain(land_store: Path) -> None:
