@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.carbon.errors import SettingsError
-from emulator.evaluation import comparison_figure, figures
+from emulator.evaluation import comparison_figure, figures, leads
 from emulator.evaluation.hindcast import MEAN
 from emulator.evaluation.paired import (
     AVERAGE,
@@ -72,6 +72,8 @@ class Found:
 def compare(settings: CompareSettings, *, runs_root: Path = Path("runs")) -> Path:
     """Compare scored runs: a table as .csv and .md, a figure as .png and .pdf.
 
+    Errors by year after the last label stand beside, in ``NAME-leads.csv``.
+
     Args:
         settings: Which runs, which years, and where the table goes.
         runs_root: Where runs given by name lie.
@@ -98,6 +100,13 @@ def compare(settings: CompareSettings, *, runs_root: Path = Path("runs")) -> Pat
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows(_line(panel, row) for panel, row in rows)
+    named = [
+        (panel.name, variant.name, card)
+        for panel in found.panels
+        for variant in panel.variants
+        for card in variant.cards
+    ]
+    leads.write(named, out.with_name(f"{out.name}-leads.csv"))
     drawn = _figure(found, rows, settings.reference)
     for ending in ("png", "pdf"):
         figures.save(drawn, out.with_name(f"{out.name}.{ending}"))
@@ -282,8 +291,9 @@ def _panel(panel: Panel, rows: Sequence[Row], reference: str) -> Iterator[str]:
         card = variant.cards[0]
         reads = max(each["test_reads"] for each in variant.cards)
         yield (
-            f"| {variant.name} | {len(variant.cards)} | {card['members']} | "
-            f"{', '.join(card['forcing'])} | {card['label_climatology']} | {reads} |"
+            f"| {variant.name}{_mark(card)} | {len(variant.cards)} | "
+            f"{card['members']} | {', '.join(card['forcing'])} | "
+            f"{card['label_climatology']} | {reads} |"
         )
     yield ""
     best = headline(rows)
@@ -295,6 +305,11 @@ def _panel(panel: Panel, rows: Sequence[Row], reference: str) -> Iterator[str]:
     ]
     for key in keys:
         yield from _table(key, [row for row in rows if row.key == key], reference)
+
+
+def _mark(card: Card) -> str:
+    """Return what must stand beside the name of a run that saw test years."""
+    return " (transductive)" if card.get("transductive", False) else ""
 
 
 def _table(key: Key, rows: Sequence[Row], reference: str) -> Iterator[str]:

@@ -6,9 +6,11 @@ without labels can be set side by side here, year by year. A year whose annual t
 run was told (weak labels) is marked: its bias is no forecast.
 """
 
+import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,7 +76,7 @@ def score(
     split: YearSplit,
     chosen: Mask,
     *,
-    told: Sequence[int] = (),
+    told: Mapping[str, Sequence[int]] | None = None,
     cells: Mask | None = None,
 ) -> list[Record]:
     """Score the years after the last label, for each flux and simulation.
@@ -84,7 +86,7 @@ def score(
         cube: With all labels.
         split: As far as the run knows labels.
         chosen: Months to score, as ``ahead`` returns them; shape (time,).
-        told: Years whose annual totals the run was told.
+        told: By simulation, years whose annual totals the run was told.
         cells: Cells to score, all when None; shape (cell,).
     """
     if not chosen.any():
@@ -115,24 +117,33 @@ def score(
                 )
             if found:
                 leads = years - last
-                kinds = [_kind(year, split, told) for year in years]
+                given = (told or {}).get(name, [])
+                kinds = [_kind(year, split, given) for year in years]
                 named = {"flux": flux, "simulation": name, "last_label": last}
                 records.append(named | _record(found, years, leads, kinds))
     return records
 
 
-def table(cards: Sequence[Mapping[str, Any]]) -> Iterator[Record]:
-    """Yield a row for each run, flux, simulation and lead, from scorecards."""
-    for card in cards:
-        about = {
-            "run": card["run"],
-            "transductive": card.get("transductive", False),
-            "weak_labels": card.get("weak_labels", ""),
-        }
+def write(cards: Sequence[tuple[str, str, Mapping[str, Any]]], path: Path) -> None:
+    """Write a row for each run, flux, simulation and lead as CSV.
+
+    Args:
+        cards: Panel, variant and scorecard of each run.
+        path: The file; none is written where no run has years after its last label.
+    """
+    rows = []
+    for panel, variant, card in cards:
+        about = {"panel": panel, "variant": variant, "run": card["run"]}
+        about |= {name: card.get(name, "") for name in ("transductive", "weak_labels")}
         for record in card.get("leads", {}).get("records", []):
-            named = {name: record[name] for name in ("flux", "simulation")}
-            for row in record["leads"]:
-                yield about | named | row
+            about |= {name: record[name] for name in ("flux", "simulation")}
+            rows += [about | row for row in [*record["leads"], *record["groups"]]]
+    if not rows:
+        return
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def markdown(records: Sequence[Record]) -> str:
@@ -210,6 +221,10 @@ def _record(
             among = np.array(kinds)[inside]
             kind = ", ".join(dict.fromkeys(among.tolist()))
             groups.append(_row(errors, moments, inside, span[0], span[1], kind))
+    for kind in dict.fromkeys(kinds):
+        inside = np.array(kinds) == kind
+        span = [f"{part[inside][0]}-{part[inside][-1]}" for part in (leads, years)]
+        groups.append(_row(errors, moments, inside, span[0], span[1], f"all {kind}"))
     by_teacher = {
         name: {
             "bias": [_plain(value) for value in error],

@@ -142,7 +142,7 @@ def evaluate(
         context.cube,
         context.split,
         ahead,
-        told=emulator.first.about.get("weak_years", []),
+        told=emulator.first.about.get("weak_years", {}),
         cells=~context.inside,
     )
     held = reality.hold(records, seen)

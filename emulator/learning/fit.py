@@ -318,7 +318,7 @@ def _checkpoint(
             "fitted_on": fitted_on,
             "transductive": outcome.is_transductive or bool(weak and weak.of_test),
             "weak_labels": weak.about if weak else "",
-            "weak_years": list(weak.years) if weak else [],
+            "weak_years": weak.years if weak else {},
             "first_month": str(months[0]),
             "last_month": str(months[-1]),
         },

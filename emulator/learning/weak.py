@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import huber_loss
 
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import seconds_per_month, years_of
@@ -49,7 +50,7 @@ class WeakLabels:
             (teacher, flux, cell).
         windows: Simulation, teacher and first month of each year with a total; int64,
             (window, 3).
-        years: Calendar years with a total.
+        years: Calendar years with a total, by simulation.
         of_test: Whether test years are among them.
         about: Where they come from, for the checkpoint.
     """
@@ -58,7 +59,7 @@ class WeakLabels:
     unit: Tensor
     cells: Tensor
     windows: NDArray[np.int64]
-    years: tuple[int, ...]
+    years: dict[str, list[int]]
     of_test: bool
     about: str
 
@@ -147,7 +148,12 @@ def gather_weak(
         unit=_unit(totals, whole),
         cells=cells,
         windows=windows,
-        years=tuple(used.tolist()),
+        years={
+            name: np.unique(
+                years_of(whole.months[windows[windows[:, 0] == row, 2]])
+            ).tolist()
+            for row, name in enumerate(whole.simulations)
+        },
         of_test=bool(of_test.size),
         about=about,
     )
@@ -155,7 +161,11 @@ def gather_weak(
 
 @dataclass(eq=False)
 class WeakLoss:
-    """Squared error of annual totals that are known only as such.
+    """Error of annual totals that are known only as such.
+
+    It is squared up to one unit and linear beyond (Huber): decades after the last
+    monthly label a line in CO2 may miss by many units, which squared would drown all
+    else.
 
     Attributes:
         labels: The totals.
@@ -218,9 +228,10 @@ class WeakLoss:
         wanted = self.labels.totals[draw.simulation, draw.teacher, year]
         there = wanted.isfinite()
         wrong = (found - wanted).where(there, 0.0) / self.labels.unit[draw.teacher]
-        squared, count = wrong.square(), there.double()
-        globe = squared[:, 0].sum() / count[:, 0].sum().clamp_min(1)
-        bands = squared[:, 1:].sum() / count[:, 1:].sum().clamp_min(1)
+        miss = 2 * huber_loss(wrong, torch.zeros_like(wrong), reduction="none")
+        count = there.double()
+        globe = miss[:, 0].sum() / count[:, 0].sum().clamp_min(1)
+        bands = miss[:, 1:].sum() / count[:, 1:].sum().clamp_min(1)
         both = self.settings.weight * globe + self.settings.regional_weight * bands
         return both.float()
 

@@ -11,9 +11,9 @@ class WeakSettings:
     """Annual totals as labels.
 
     Attributes:
-        weight: Weight of the globe's error in the loss of a step that sees it; the
-            error is squared, in units of the totals' own variance from year to year.
-            0 = not used.
+        weight: Weight of the globe's error in the loss of a step that sees it, in units
+            of what the totals vary by from year to year, squared up to one unit and
+            linear beyond; 0 = not used.
         regional_weight: The same for the mean of three latitude bands.
         every: Steps from one that sees weak labels to the next: its batch holds all
             cells, which is dear on fine grids.

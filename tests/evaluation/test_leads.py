@@ -1,5 +1,6 @@
 """Errors by year after the last label."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,12 @@ import xarray as xr
 from emulator.carbon.timeaxis import YearSplit, seconds_per_month, years_of
 from emulator.data.windows import Cube
 from emulator.evaluation import leads, scorecard
-from emulator.evaluation.settings import BaselineSettings, EvaluateSettings
+from emulator.evaluation.compare import compare
+from emulator.evaluation.settings import (
+    BaselineSettings,
+    CompareSettings,
+    EvaluateSettings,
+)
 from emulator.learning.fit import train
 from emulator.learning.weak_settings import WeakSettings
 from tests.learning.cubes import small_cube
@@ -43,7 +49,11 @@ def test_errors_grow_with_the_lead() -> None:
     world = cube()
     chosen = leads.ahead(world, SPLIT, "test")
     found = leads.score(
-        predicted(world, 0.1, -0.3), world, SPLIT, chosen, told=[2004, 2005]
+        predicted(world, 0.1, -0.3),
+        world,
+        SPLIT,
+        chosen,
+        told={"CONTROL": [2004, 2005]},
     )
     assert [(each["flux"], each["simulation"]) for each in found] == [
         ("nbp", "CONTROL"),
@@ -61,7 +71,15 @@ def test_errors_grow_with_the_lead() -> None:
     assert rows[2]["teachers"] == 2
     assert found[0]["by_teacher"]["TWO"]["bias"][2] == pytest.approx(-0.9, rel=1e-4)
     # Leads 1 to 5: the mean of -0.1, -0.2, ... -0.5.
-    (group,) = found[0]["groups"]
+    group, *kinds = found[0]["groups"]
+    assert [each["kind"] for each in kinds] == [
+        "all weak",
+        "all unlabelled",
+        "all test",
+    ]
+    assert (kinds[2]["lead"], kinds[2]["year"]) == ("5-6", "2008-2009")
+    assert kinds[2]["bias"] == pytest.approx(-0.55, rel=1e-4)
+    assert found[1]["leads"][0]["kind"] == "unlabelled"
     assert (group["lead"], group["year"]) == ("1-5", "2004-2008")
     assert group["kind"] == "weak, unlabelled, test"
     assert group["bias"] == pytest.approx(-0.3, rel=1e-4)
@@ -153,7 +171,17 @@ def test_a_scorecard_shows_the_years_after_the_last_label(
     assert "## Years after the last label" in text
     assert "Transductive: training saw" in text
     assert "2006 to 2006 are TEST YEARS" in text
-    rows = list(leads.table([card]))
-    assert rows[0]["run"] == "run"
-    assert rows[0]["transductive"] is True
-    assert {row["lead"] for row in rows} == {str(lead) for lead in range(1, 12)}
+    table = compare(
+        CompareSettings(runs=["run", "run"], out=str(tmp_path / "both")),
+        runs_root=tmp_path,
+    )
+    assert "(transductive)" in table.read_text()
+    with (tmp_path / "both-leads.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[0]["run"], rows[0]["transductive"]) == ("run", "True")
+    assert {row["lead"] for row in rows} > {str(lead) for lead in range(1, 12)}
+
+
+def test_cards_without_later_years_write_no_table(tmp_path: Path) -> None:
+    leads.write([("", "one", {"run": "one"})], tmp_path / "leads.csv")
+    assert not (tmp_path / "leads.csv").exists()

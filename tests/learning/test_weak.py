@@ -173,7 +173,9 @@ def test_test_years_are_used_only_when_named_and_then_marked() -> None:
     assert found is not None
     assert "2022 to 2022 are TEST YEARS: not a forecast" in found.about
     assert found.of_test
-    assert found.years == (2019, 2020, 2021, 2022)
+    assert found.years == {
+        name: [2019, 2020, 2021, 2022] for name in ("CONTROL", "RUN")
+    }
 
 
 def test_batches_are_a_function_of_seed_and_step() -> None:
@@ -209,6 +211,32 @@ def test_weights_scale_globe_and_bands() -> None:
     assert bands > 0
     both = value(weight=2.0, regional_weight=3.0)
     assert both == pytest.approx(2 * globe + 3 * bands, rel=1e-5)
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(0.5, 0.25), (3.0, 5.0)])
+def test_errors_count_squared_up_to_a_unit_and_linearly_beyond(
+    apart: float, expected: float
+) -> None:
+    # 2 (3 - 1/2) = 5, where squares would say 9.
+    cube = small_cube(YEARS)
+    data, annual = learning_data(cube)
+    labels = gather(cube)
+    assert labels is not None
+    network = OneCoefficient()  # answers the reference
+    month = torch.arange(12) + labels.windows[0, 2]
+    reference = data.normaliser.expected(
+        torch.tensor([0]),
+        data.inputs.month[month][None],
+        cube.co2[0, month][None],
+        None,
+    )
+    total = annual.annual_totals(reference.double(), month[None])[0, 0, 0, 0]
+    year = int(data.inputs.year[month[0]])
+    labels.totals[0, 0, year, 0, 0] = total + apart * labels.unit[0, 0, 0]
+    one = replace(labels, windows=labels.windows[:1])
+    loss = WeakLoss.of(one, WeakSettings(weight=1.0), 0)
+    found = float(loss(network, data, annual, 1, 0).detach())
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_nothing_withheld_is_nothing_weak(caplog: pytest.LogCaptureFixture) -> None:
@@ -332,7 +360,8 @@ def test_a_run_learns_from_weak_labels_and_says_so(
     settings = run_settings(weight=0.1, every=2, simulations=["S2"])
     weakly = trained(settings, land_store, tmp_path / "with")
     assert weakly.about["weak_labels"] == "totals of the store's labels, 1998 to 2004"
-    assert weakly.about["weak_years"] == list(range(1998, 2005))
+    years = {"S0": [], "S1": [], "S2": list(range(1998, 2005))}
+    assert weakly.about["weak_years"] == years
     assert weakly.about["transductive"] is False
     assert weakly.about["last_month"] == "1997-12"
     assert not torch.equal(
