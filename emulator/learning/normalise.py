@@ -18,7 +18,7 @@ from torch import Tensor
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import month_of
 from emulator.data.slow import year_places
-from emulator.data.windows import Cube, told_co2
+from emulator.data.windows import Cube
 from emulator.learning.references import LabelStatistics, standard
 from emulator.models import ModelSettings
 
@@ -32,10 +32,6 @@ ANY_CO2 = torch.finfo(torch.float32)
 
 LEAST_CO2 = {"level": 1.0, "log": 0.003, "rise": 0.003}
 """Least spread of CO2 that is a signal: 1 ppm, and its logarithm at 330 ppm."""
-
-
-PREINDUSTRIAL = 280.0
-"""CO2 before 1800, ppm, to the few ppm in which ice cores and models differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,9 +200,7 @@ def fit_normaliser(
     if model.label_climatology != "none":
         static = torch.cat([static, labels.channels()], dim=1)
     if model.is_balance:
-        calm = told_co2(PREINDUSTRIAL, PREINDUSTRIAL, model.co2_as)
-        channels = labels.balance(centre, (float(calm) - centre) / spread)
-        static = torch.cat([static, channels], dim=1)
+        static = torch.cat([static, labels.balance(centre)], dim=1)
     return Normaliser(
         forcing_channels=model.forcing_channels,
         **fitted,

@@ -95,22 +95,19 @@ class LabelStatistics:
         """Return the reference at a CO2 of ``co2``."""
         return self.mean + self.slope * (co2 - self.co2_mean)
 
-    def balance(self, co2: float, preindustrial: float) -> Tensor:
-        """Return what ``models.balance`` must know of a cell.
+    def balance(self, co2: float) -> Tensor:
+        """Return the reference's annual mean and all units, in the first flux's unit.
 
         Args:
             co2: Where the reference is taken, as it is told.
-            preindustrial: CO2 of 280 ppm, standardised as the network is told.
 
         Returns:
-            ``preindustrial``, the annual mean of the first flux's reference, and the
-            unit of each flux, the last two in the unit of the first flux;
-            (teacher, 2 + flux, cell).
+            One channel for the first flux's mean, then one a flux;
+            (teacher, 1 + flux, cell).
         """
         unit = self.scale[:, :1]
         mean = self.reference_at(co2).mean(dim=1)[:, :1]
-        same = torch.full_like(mean, preindustrial)
-        return torch.cat([same, mean / unit, self.scale / unit], dim=1)
+        return torch.cat([mean, self.scale], dim=1) / unit
 
     def channels(self) -> Tensor:
         """Return the twelve months and the log spread; (teacher, 13 * flux, cell)."""

@@ -23,9 +23,9 @@ LARGEST_CHANGE = 2.0
 """Of the logarithm of a pool's turnover time: a cell's may be e^2 = 7.4 times longer or
 shorter than the first guess."""
 
-GROWTH = 0.014
-"""First guess of how fast uptake by CO2 grew before the start, per year: CO2 above 280
-ppm doubled from 1900 (296 ppm) to 1950 (312 ppm), ln 2 / 50."""
+FIRST_STOCK = 3.0
+"""Unit of the stocks at the start: three years of a cell's typical anomaly, the order
+of what pools of ten years hold; with it weights near zero are a fair first guess."""
 
 
 class Balance(nn.Module):
@@ -33,9 +33,9 @@ class Balance(nn.Module):
 
     Args:
         settings: With ``closure``, ``pools`` or both.
-        shape: As the data give it. The last static channels are preindustrial CO2 as
-            it is told, then the annual mean of the first flux's reference and the unit
-            of each flux, both in the unit of the first.
+        shape: As the data give it. The last static channels are the annual mean of the
+            first flux's reference, then the unit of each flux, all in the unit of the
+            first.
 
     With pools the network inside does not see CO2. Each of its fluxes is a + b * CO2
     instead, where a and b answer to weather and place: beyond the CO2 of training it
@@ -52,7 +52,9 @@ class Balance(nn.Module):
         if settings.pools:
             inner = replace(shape, inputs=shape.inputs - 1, outputs=2 * shape.outputs)
         self.network = settings.build(inner)
-        self.pools = Pools(settings, shape) if settings.pools else None
+        # The mean of the reference stands before the units of all fluxes.
+        mean = -shape.outputs - 1
+        self.pools = Pools(settings, shape, mean) if settings.pools else None
         names = settings.fluxes if self.closes else []
         signs = [COMPONENT_SIGNS[name] for name in names[1:]]
         self.register_buffer("signs", torch.tensor(signs), persistent=False)
@@ -70,11 +72,7 @@ class Balance(nn.Module):
         answer = self.network(forcing[:, :, :-1], static, teacher).float()
         level, slope = answer.chunk(2, dim=2)
         answer = self._closed(level + slope * air[:, :, None], static)
-        # These two stand before the units of all fluxes.
-        preindustrial, mean = static[:, -self.fluxes - 2 : -self.fluxes].unbind(dim=1)
-        given = self.pools(
-            answer[:, :, 0], air[:, 0] - preindustrial, mean, static, teacher
-        )
+        given = self.pools(answer[:, :, 0], air[:, 0], static, teacher)
         changes = [torch.zeros_like(given)] * self.fluxes
         changes[0] = -given
         if self.release:
@@ -98,46 +96,36 @@ class Pools(nn.Module):
         D[t + 1] = exp(-k / 12) * D[t] + share * (u[t] + m) / 12,
 
     and the cell gives back the sum of k * D: linear pools in parallel. Shares, which
-    add up to 1, and rates are functions of teacher and place. At the start each holds
-    what a steady uptake e and one of s * CO2, which grew at a rate g, have left there,
-    share * (e / k + s * (CO2 - preindustrial) / (k + g)), with e and s again of
-    teacher and place.
-
+    add up to 1, rates, and the stocks at the start are functions of teacher and place.
     With a steady u all comes back in the end, and what is left is the flux -m: with m
     the reference's mean that is no flux at all, as in vegetation and soil; a cell of
-    the sea, where currents bring carbon, keeps what it has learned. With
-    ``leaf_years`` carbon lives in leaves and roots before it enters the pools, which
-    so do not follow the seasons.
+    the sea, where currents bring carbon, keeps what it has learned.
 
     Source: the linear pools of land and ocean models, for instance Joos et al. (1996),
         Tellus 48B, 397-417, section 2; here fitted, not derived.
     """
 
-    def __init__(self, settings: ModelSettings, shape: NetworkShape) -> None:
-        """Make the layers, with weights from the global generator."""
+    def __init__(self, settings: ModelSettings, shape: NetworkShape, mean: int) -> None:
+        """Make the layers, with weights from the global generator.
+
+        ``mean`` is the static channel of the reference's mean.
+        """
         super().__init__()
         self.count = len(settings.pools)
-        self.returns_all = settings.steady_flux == "zero"
+        self.mean = mean if settings.steady_flux == "zero" else None
         width = 32  # A few numbers of a place: more only learns its noise.
         self.context = Context(shape.teachers, settings.embedding, shape.statics, width)
-        self.leave = quiet_linear(width, 2 * self.count + 3)
+        self.leave = quiet_linear(width, 4 * self.count + 1)
         self.rates = nn.Parameter(-torch.tensor(settings.pools).log())
-        self.growth = nn.Parameter(torch.tensor(GROWTH).log())
-        self.leaf_rate = (
-            nn.Parameter(-torch.tensor(settings.leaf_years).log())
-            if settings.leaf_years
-            else None
-        )
 
     def forward(
-        self, net: Tensor, rise: Tensor, mean: Tensor, static: Tensor, teacher: Tensor
+        self, net: Tensor, air: Tensor, static: Tensor, teacher: Tensor
     ) -> Tensor:
         """Return what the pools give back.
 
         Args:
             net: What is taken up, by the month; (sample, months, cell).
-            rise: CO2 at the start less preindustrial, standardised; (sample, cell).
-            mean: Of the reference of ``net``; (sample, cell).
+            air: CO2 at the start, standardised; (sample, cell).
             static: (sample, static, cell).
             teacher: (sample,).
 
@@ -145,39 +133,20 @@ class Pools(nn.Module):
             In the unit of ``net``; same shape.
         """
         place = self.leave(self.context(static, teacher)).float()
-        change, share, steady, by_air, flux = place.split(
-            [self.count, self.count, 1, 1, 1], dim=-1
+        change, share, stock, stock_by_air, mean = place.split(
+            [self.count, self.count, self.count, self.count, 1], dim=-1
         )
-        if not self.returns_all:
-            mean = flux[..., 0]
+        mean = mean[..., 0] if self.mean is None else static[:, self.mean]
         rate = (self.rates + change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)).exp()
-        share = share.softmax(dim=-1)
-        grown = by_air * rise[..., None] / (rate + self.growth.exp())
-        first = share * (steady / rate + grown)
-        taken = (net + mean[:, None])[..., None]
-        if self.leaf_rate is not None:
-            taken = passed_on(taken, self.leaf_rate.exp())
-        taken = share[:, None] * taken / MONTHS_PER_YEAR
+        first = FIRST_STOCK * (stock + stock_by_air * air[..., None])
+        filled = (net + mean[:, None])[..., None] / MONTHS_PER_YEAR
+        taken = share.softmax(dim=-1)[:, None] * filled
         stocks = running(
             torch.cat([first[:, None], taken[:, :-1]], dim=1),
             (-rate / MONTHS_PER_YEAR).exp()[:, None],
         )
         back: Tensor = (stocks * rate[:, None]).sum(dim=-1)
         return back
-
-
-def passed_on(taken: Tensor, rate: Tensor) -> Tensor:
-    """Return what one pool, full at the start, hands on of what it takes.
-
-    Args:
-        taken: (sample, months, ...).
-        rate: Share lost in a year; ().
-    """
-    # In balance with the mean of its first year, which weather alone does not move far.
-    start = taken[:, :MONTHS_PER_YEAR].mean(dim=1, keepdim=True)
-    kept = (-rate / MONTHS_PER_YEAR).exp()
-    entered = torch.cat([start, (1 - kept) * taken[:, :-1]], dim=1)
-    return running(entered, kept.expand_as(start))
 
 
 def running(added: Tensor, kept: Tensor) -> Tensor:

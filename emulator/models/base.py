@@ -97,8 +97,6 @@ class ModelSettings:
         start_year: With pools: the year in whose January they begin. The forcing of
             ``memory`` months before must be known, to nights too, and labels of
             earlier years teach nothing.
-        leaf_years: First guess of the years that carbon spends in leaves and roots
-            before it enters the pools; 0 = none (the sea).
         steady_flux: What is left of a flux in the end where nothing changes: "zero"
             (land: pools are in balance), or "learned" in each place (the sea, where
             currents bring and take carbon).
@@ -121,7 +119,6 @@ class ModelSettings:
     closure: bool = False
     pools: list[float] = field(default_factory=list)
     start_year: int | None = None
-    leaf_years: float = 0.0
     steady_flux: str = "zero"
 
     needs_map: ClassVar[bool] = False
@@ -161,9 +158,6 @@ class ModelSettings:
 
     def _check_pools(self) -> None:
         require_choice("model.steady_flux", self.steady_flux, STEADY_FLUXES)
-        require(
-            self.leaf_years >= 0, "model.leaf_years", self.leaf_years, "0 years or more"
-        )
         for years in self.pools:
             require(years > 0, "model.pools", years, "positive numbers of years")
         require(

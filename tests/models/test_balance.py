@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from emulator.carbon.errors import SettingsError
 from emulator.models import NetworkShape, RecurrentSettings, build_network
-from emulator.models.balance import Balance, Pools, passed_on, running
+from emulator.models.balance import Balance, Pools, running
 
 CELLS, STATICS, FLUXES = 6, 5, ["nbp", "gpp", "rh"]
 POOLS: dict[str, Any] = {"pools": [2.0, 20.0], "start_year": 1951}
@@ -64,7 +64,7 @@ def one_pool(years: float, steady_flux: str = "learned") -> Pools:
     settings = RecurrentSettings(
         pools=[years], start_year=1951, steady_flux=steady_flux
     )
-    pools = Pools(settings, shape(1))
+    pools = Pools(settings, shape(1), mean=-2)
     pools.requires_grad_(False)
     # One pool takes all; nothing in it at first, nothing learned of the steady flux.
     nn.init.zeros_(pools.leave.weight)
@@ -75,8 +75,7 @@ def one_pool(years: float, steady_flux: str = "learned") -> Pools:
 def test_a_pool_gives_back_a_steady_uptake_in_the_end() -> None:
     _, static, teacher = inputs()
     net = torch.ones(1, 12 * 200, CELLS)
-    none = torch.zeros(1, CELLS)
-    given_back = one_pool(10.0)(net, none, none, static, teacher)
+    given_back = one_pool(10.0)(net, torch.zeros(1, CELLS), static, teacher)
     # The stock follows tau * (1 - exp(-t / tau)), what leaves is stock / tau: nothing
     # at first, 1 - 1/e = 0.632 after ten years, 1 in the end. Monthly steps give
     # 1 / 12 / tau / (1 - exp(-1 / 12 / tau)) = 1 + 1 / 240 times as much.
@@ -91,48 +90,19 @@ def test_what_went_in_comes_back() -> None:
     _, static, teacher = inputs()
     net = torch.zeros(1, 12 * 100, CELLS)
     net[:, :12] = 1.0  # one unit of carbon in the first year
-    none = torch.zeros(1, CELLS)
-    given_back = one_pool(5.0)(net, none, none, static, teacher)
+    given_back = one_pool(5.0)(net, torch.zeros(1, CELLS), static, teacher)
     total = given_back.sum(dim=1) / 12
     # The unit, but for the 1 / 120 by which monthly steps are too large.
     assert float(total[0, 0]) == pytest.approx(1 + 1 / 120, rel=1e-4)
 
 
-def test_pools_begin_with_what_grew_before() -> None:
-    # One pool of ten years, to which uptake by CO2 of 1 at the start, e-folding in
-    # 1 / 0.014 years before, left 1 / (1/10 + 0.014): of that a tenth leaves a year.
-    _, static, teacher = inputs()
-    pools = one_pool(10.0)
-    pools.leave.bias[3] = 1.0
-    net, none = torch.zeros(1, 12, CELLS), torch.zeros(1, CELLS)
-    given_back = pools(net, none + 1, none, static, teacher)
-    assert float(given_back[0, 0, 0]) == pytest.approx(0.1 / 0.114, rel=1e-5)
-    # A steady uptake of 1 is in balance: as much leaves.
-    pools.leave.bias[2:4] = torch.tensor([1.0, 0.0])
-    given_back = pools(net + 1, none, none, static, teacher)
-    assert float(given_back[0, 0, 0]) == pytest.approx(1)
-    assert float(given_back[0, -1, 0]) == pytest.approx(1, rel=0.01)
-
-
-def test_leaves_pass_on_what_they_take_a_while_later() -> None:
-    rate = torch.tensor(1.0)  # one year
-    steady = passed_on(torch.full((1, 36, 2), 3.0), rate)
-    torch.testing.assert_close(steady, torch.full((1, 36, 2), 3.0))
-    once = torch.zeros(1, 240, 1, dtype=torch.float64)
-    once[:, 12:24] = 1.0
-    later = passed_on(once, rate.double())
-    assert (later[:, :13] == 0).all()
-    # All of it in the end, two thirds within a year after the last of it.
-    assert float(later.sum()) == pytest.approx(12)
-    assert float(later[:, 36:].sum()) == pytest.approx(12 * 0.632 * 0.368, rel=0.05)
-
-
 def test_a_steady_reference_is_no_sink_in_the_end() -> None:
     _, static, teacher = inputs()
     # The reference takes up 0.7 in each cell and nothing else ever happens.
-    net, mean = torch.zeros(1, 12 * 200, CELLS), torch.full((1, CELLS), 0.7)
+    static[:, -2] = 0.7
+    net = torch.zeros(1, 12 * 200, CELLS)
     pools = one_pool(10.0, steady_flux="zero")
-    given_back = pools(net, torch.zeros(1, CELLS), mean, static, teacher)
+    given_back = pools(net, torch.zeros(1, CELLS), static, teacher)
     assert float(0.7 - given_back[0, -1, 0]) == pytest.approx(0, abs=0.7 / 200)
 
 
@@ -167,9 +137,7 @@ def test_pools_alone_change_the_only_flux() -> None:
     level, slope = network.network(forcing[:, :, :-1], static, teacher).chunk(2, 2)
     net = level + slope * forcing[:, 2:, None, -1]
     assert network.pools is not None
-    # The last static channels: preindustrial CO2, mean of the reference, unit.
-    rise = forcing[:, 2, -1] - static[:, -3]
-    given_back = network.pools(net[:, :, 0], rise, static[:, -2], static, teacher)
+    given_back = network.pools(net[:, :, 0], forcing[:, 2, -1], static, teacher)
     torch.testing.assert_close(answer[:, :, 0], net[:, :, 0] - given_back)
 
 
@@ -189,7 +157,6 @@ def test_the_network_inside_does_not_see_co2() -> None:
         ({"closure": True}, "model.fluxes is [], but must be the net flux"),
         ({"closure": True, "fluxes": ["nbp", "lai"]}, "then some of gpp, ra, rh"),
         ({"pools": [0.0], "start_year": 1951}, "model.pools is 0.0, but must be posit"),
-        ({"leaf_years": -1.0}, "model.leaf_years is -1.0, but must be 0 years"),
         ({"steady_flux": "none"}, "model.steady_flux is 'none', but must be one of"),
         ({"pools": [2.0]}, "model.start_year is None, but must be the year"),
         ({"start_year": 1951}, "model.start_year is 1951, but must be"),

@@ -19,7 +19,7 @@ from emulator.models import (
     model_to_dict,
 )
 
-SAMPLES, MONTHS, INPUTS, STATICS, OUTPUTS, TEACHERS = 2, 5, 4, 4, 2, 3
+SAMPLES, MONTHS, INPUTS, STATICS, OUTPUTS, TEACHERS = 2, 5, 4, 3, 2, 3
 GRID = (5, 8)  # an odd number of rows: pooling must not lose one
 
 SMALL: dict[str, ModelSettings] = {
