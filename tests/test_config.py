@@ -139,6 +139,26 @@ def test_every_experiment_states_a_whole_run(experiment: str) -> None:
     assert settings_from_dict(settings_to_dict(settings)) == settings
 
 
+@pytest.mark.parametrize("learning", choices("learning"))
+def test_learning_without_labels_goes_with_every_fit(learning: str) -> None:
+    options = ["learning/consistency=products", "learning/pretraining=masked"]
+    settings = train(LAND, f"learning={learning}", *options)
+    without = train(LAND, f"learning={learning}")
+    assert settings.learning.consistency.weight > 0
+    assert settings.learning.pretraining.steps > 0
+    assert settings.learning.steps == without.learning.steps
+    assert not without.learning.sees_unlabelled
+    assert settings_from_dict(settings_to_dict(settings)) == settings
+
+
+@pytest.mark.parametrize("data", choices("data"))
+def test_errors_of_products_are_there_for_all_data(data: str) -> None:
+    settings = train(f"data={data}", "learning/consistency=products")
+    errors = settings.learning.consistency.errors
+    said = errors.spread.keys() | errors.share.keys()
+    assert set(settings.data.forcing_variables) <= said
+
+
 def test_commands_have_a_file_each() -> None:
     from emulator.cli.commands import WORK
 
