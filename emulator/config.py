@@ -31,6 +31,7 @@ from emulator.learning.settings import (
     SplitSettings,
     TrainSettings,
 )
+from emulator.learning.weak_settings import WeakSettings
 from emulator.models import MODELS, ModelSettings
 from emulator.nightly.settings import PredictSettings
 
@@ -270,6 +271,7 @@ _GROUPS: Mapping[str, type] = {
     "learning": LearningSettings,
     "learning/consistency": ConsistencySettings,
     "learning/pretraining": PretrainingSettings,
+    "learning/weak": WeakSettings,
     "machine": MachineSettings,
     "logger": LoggerSettings,
     "paths": PathsSettings,

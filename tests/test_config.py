@@ -115,7 +115,10 @@ def test_every_model_has_a_config() -> None:
     ("group", "name"),
     [
         (group, name)
-        for group in ("split", "learning", "machine", "logger", "paths")
+        for group in (
+            *("split", "learning", "learning/consistency", "learning/pretraining"),
+            *("learning/weak", "machine", "logger", "paths"),
+        )
         for name in choices(group)
     ],
 )
