@@ -102,12 +102,14 @@ class LabelStatistics:
             co2: Where the reference is taken, as it is told.
 
         Returns:
-            One channel for the first flux's mean, then one a flux;
+            One channel for the first flux's mean, then one a flux, 0 where a teacher
+            does not have the flux: then it is no part of the sum;
             (teacher, 1 + flux, cell).
         """
-        unit = self.scale[:, :1]
         mean = self.reference_at(co2).mean(dim=1)[:, :1]
-        return torch.cat([mean, self.scale], dim=1) / unit
+        channels = torch.cat([mean, self.scale], dim=1) / self.scale[:, :1]
+        known = torch.cat([self.known[:, :1], self.known], dim=1)
+        return torch.where(known, channels, 0.0)
 
     def channels(self) -> Tensor:
         """Return the twelve months and the log spread; (teacher, 13 * flux, cell)."""

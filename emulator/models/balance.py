@@ -28,6 +28,10 @@ FIRST_STOCK = 3.0
 of what pools of ten years hold; with it weights near zero are a fair first guess."""
 
 
+SMALLEST_UNIT = 1e-6
+"""Of a component beside the net flux; real ones are 0.1 to 10."""
+
+
 class Balance(nn.Module):
     """A network whose fluxes close, and whose pools remember from ``start_year`` on.
 
@@ -35,7 +39,7 @@ class Balance(nn.Module):
         settings: With ``closure``, ``pools`` or both.
         shape: As the data give it. The last static channels are the annual mean of the
             first flux's reference, then the unit of each flux, all in the unit of the
-            first.
+            first; 0 for what a teacher does not have.
 
     With pools the network inside does not see CO2. Each of its fluxes is a + b * CO2
     instead, where a and b answer to weather and place: beyond the CO2 of training it
@@ -76,7 +80,11 @@ class Balance(nn.Module):
         changes = [torch.zeros_like(given)] * self.fluxes
         changes[0] = -given
         if self.release:
-            changes[self.release] = given / static[:, None, self.release - self.fluxes]
+            unit = static[:, None, self.release - self.fluxes]
+            # A teacher without the flux has no unit of it, and no labels either.
+            changes[self.release] = torch.where(
+                unit > 0, given / unit.clamp_min(SMALLEST_UNIT), 0.0
+            )
         return answer + torch.stack(changes, dim=2)
 
     def _closed(self, answer: Tensor, static: Tensor) -> Tensor:

@@ -289,3 +289,23 @@ def test_refuses_an_incomplete_year_and_unknown_reference() -> None:
         fit_normaliser(cube, chosen, PointwiseSettings())
     with pytest.raises(SettingsError, match=r"reference_simulations is \['S9'\], but"):
         fit(cube, reference_simulations=["S9"])
+
+
+def test_a_flux_that_a_teacher_lacks_is_no_part_of_its_balance() -> None:
+    cube = small_cube()
+    labels = cube.labels.repeat(1, 1, 1, 2, 1)
+    labels[:, :, :, 1] *= 3
+    both = replace(cube, labels=labels, fluxes=("nbp", "fFire"))
+    model = RecurrentSettings(memory=0, fluxes=["nbp", "fFire"], closure=True)
+    chosen = chosen_years(both, 2000, 2003)
+    has = fit_normaliser(both, chosen, model).static[:, -3:]
+    # Mean of the reference, and the units of nbp and fire: 1 and 3.
+    unit = fit_normaliser(both, chosen, model)
+    mean = unit.reference[:, :, 0].mean(dim=1) / unit.scale[:, 0]
+    torch.testing.assert_close(has[:, 0], mean)
+    torch.testing.assert_close(has[:, 1], torch.ones_like(mean))
+    torch.testing.assert_close(has[:, 2], torch.full_like(mean, 3.0))
+    labels[:, :, :, 1] = torch.nan
+    lacks = fit_normaliser(both, chosen, model).static[:, -3:]
+    torch.testing.assert_close(lacks[:, :2], has[:, :2])
+    assert (lacks[:, 2] == 0).all()
