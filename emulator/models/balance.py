@@ -103,11 +103,11 @@ class Pools(nn.Module):
 
         D[t + 1] = exp(-k / 12) * D[t] + share * (u[t] + m) / 12,
 
-    and the cell gives back the sum of k * D: linear pools in parallel. Shares, which
-    add up to 1, rates, and the stocks at the start are functions of teacher and place.
-    With a steady u all comes back in the end, and what is left is the flux -m: with m
-    the reference's mean that is no flux at all, as in vegetation and soil; a cell of
-    the sea, where currents bring carbon, keeps what it has learned.
+    and the cell gives back the sum of k * D: linear pools in parallel. Shares, rates
+    and the stocks at the start are functions of teacher and place. In vegetation and
+    soil (``steady_flux`` "zero") m is the reference's mean and shares add up to 1: of a
+    steady uptake all comes back in the end. At sea ("free") currents bring and take
+    carbon: m is 0, a learned flux is given back too, and a last share stays for good.
 
     Source: the linear pools of land and ocean models, for instance Joos et al. (1996),
         Tellus 48B, 397-417, section 2; here fitted, not derived.
@@ -123,7 +123,7 @@ class Pools(nn.Module):
         self.mean = mean if settings.steady_flux == "zero" else None
         width = 32  # A few numbers of a place: more only learns its noise.
         self.context = Context(shape.teachers, settings.embedding, shape.statics, width)
-        self.leave = quiet_linear(width, 4 * self.count + 1)
+        self.leave = quiet_linear(width, 4 * self.count + (self.mean is None))
         self.rates = nn.Parameter(-torch.tensor(settings.pools).log())
 
     def forward(
@@ -141,19 +141,22 @@ class Pools(nn.Module):
             In the unit of ``net``; same shape.
         """
         place = self.leave(self.context(static, teacher)).float()
-        change, share, stock, stock_by_air, mean = place.split(
-            [self.count, self.count, self.count, self.count, 1], dim=-1
-        )
-        mean = mean[..., 0] if self.mean is None else static[:, self.mean]
+        change, share, stock, stock_by_air = place[..., : 4 * self.count].chunk(4, -1)
         rate = (self.rates + change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)).exp()
         first = FIRST_STOCK * (stock + stock_by_air * air[..., None])
-        filled = (net + mean[:, None])[..., None] / MONTHS_PER_YEAR
-        taken = share.softmax(dim=-1)[:, None] * filled
+        if self.mean is None:
+            stays = torch.zeros_like(share[..., :1])
+            share = torch.cat([share, stays], -1).softmax(-1)[..., : self.count]
+            steady = place[:, None, :, -1]
+        else:
+            net = net + static[:, None, self.mean]
+            share, steady = share.softmax(-1), torch.zeros_like(net[:, :1])
+        taken = share[:, None] * net[..., None] / MONTHS_PER_YEAR
         stocks = running(
             torch.cat([first[:, None], taken[:, :-1]], dim=1),
             (-rate / MONTHS_PER_YEAR).exp()[:, None],
         )
-        back: Tensor = (stocks * rate[:, None]).sum(dim=-1)
+        back: Tensor = (stocks * rate[:, None]).sum(dim=-1) + steady
         return back
 
 

@@ -27,7 +27,7 @@ CO2_SLOPES = ("month", "annual")
 CO2_LEVELS = ("cells", "total")
 CO2_AS = ("level", "rise", "log")
 CO2_BEYOND = ("extrapolate", "hold")
-STEADY_FLUXES = ("zero", "learned")
+STEADY_FLUXES = ("zero", "free")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +98,8 @@ class ModelSettings:
             ``memory`` months before must be known, to nights too, and labels of
             earlier years teach nothing.
         steady_flux: What is left of a flux in the end where nothing changes: "zero"
-            (land: pools are in balance), or "learned" in each place (the sea, where
-            currents bring and take carbon).
+            (land: pools are in balance), or anything ("free": the sea, where currents
+            bring and take carbon).
     """
 
     fluxes: list[str] = field(default_factory=list)

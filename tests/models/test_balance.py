@@ -60,22 +60,28 @@ def test_running_sum_is_the_recurrence(added: list[float], kept: float) -> None:
     )
 
 
-def one_pool(years: float, steady_flux: str = "learned") -> Pools:
+def one_pool(years: float, steady_flux: str = "zero") -> Pools:
     settings = RecurrentSettings(
         pools=[years], start_year=1951, steady_flux=steady_flux
     )
     pools = Pools(settings, shape(1), mean=-2)
     pools.requires_grad_(False)
-    # One pool takes all; nothing in it at first, nothing learned of the steady flux.
+    # Nothing is learned: empty at first, and at sea half of the uptake stays for good.
     nn.init.zeros_(pools.leave.weight)
     nn.init.zeros_(pools.leave.bias)
     return pools
 
 
-def test_a_pool_gives_back_a_steady_uptake_in_the_end() -> None:
+def still() -> tuple[Tensor, Tensor, Tensor]:
+    """Return CO2, static fields with a reference of zero, and the teacher."""
     _, static, teacher = inputs()
+    static[:, -2] = 0.0
+    return torch.zeros(1, CELLS), static, teacher
+
+
+def test_a_pool_gives_back_a_steady_uptake_in_the_end() -> None:
     net = torch.ones(1, 12 * 200, CELLS)
-    given_back = one_pool(10.0)(net, torch.zeros(1, CELLS), static, teacher)
+    given_back = one_pool(10.0)(net, *still())
     # The stock follows tau * (1 - exp(-t / tau)), what leaves is stock / tau: nothing
     # at first, 1 - 1/e = 0.632 after ten years, 1 in the end. Monthly steps give
     # 1 / 12 / tau / (1 - exp(-1 / 12 / tau)) = 1 + 1 / 240 times as much.
@@ -87,23 +93,27 @@ def test_a_pool_gives_back_a_steady_uptake_in_the_end() -> None:
 
 
 def test_what_went_in_comes_back() -> None:
-    _, static, teacher = inputs()
     net = torch.zeros(1, 12 * 100, CELLS)
     net[:, :12] = 1.0  # one unit of carbon in the first year
-    given_back = one_pool(5.0)(net, torch.zeros(1, CELLS), static, teacher)
-    total = given_back.sum(dim=1) / 12
+    total = one_pool(5.0)(net, *still()).sum(dim=1) / 12
     # The unit, but for the 1 / 120 by which monthly steps are too large.
     assert float(total[0, 0]) == pytest.approx(1 + 1 / 120, rel=1e-4)
 
 
 def test_a_steady_reference_is_no_sink_in_the_end() -> None:
-    _, static, teacher = inputs()
     # The reference takes up 0.7 in each cell and nothing else ever happens.
+    air, static, teacher = still()
     static[:, -2] = 0.7
-    net = torch.zeros(1, 12 * 200, CELLS)
-    pools = one_pool(10.0, steady_flux="zero")
-    given_back = pools(net, torch.zeros(1, CELLS), static, teacher)
+    given_back = one_pool(10.0)(torch.zeros(1, 2400, CELLS), air, static, teacher)
     assert float(0.7 - given_back[0, -1, 0]) == pytest.approx(0, abs=0.7 / 200)
+
+
+def test_at_sea_a_share_stays_and_a_flux_goes_on() -> None:
+    pools = one_pool(10.0, steady_flux="free")
+    pools.leave.bias[-1] = 0.2
+    given_back = pools(torch.ones(1, 2400, CELLS), *still())
+    assert float(given_back[0, 0, 0]) == pytest.approx(0.2)
+    assert float(given_back[0, -1, 0]) == pytest.approx(0.5 + 0.2, rel=0.01)
 
 
 def test_components_add_up_to_the_net_flux_and_a_residual() -> None:
