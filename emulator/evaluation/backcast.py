@@ -23,7 +23,7 @@ import xarray as xr
 
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.grid import Grid
-from emulator.carbon.timeaxis import Months, as_months, years_of
+from emulator.carbon.timeaxis import Months, as_months, month_of, years_of
 from emulator.data.readers import workbook
 from emulator.data.stores import TRAINING_SCHEMA, open_store
 from emulator.data.windows import MONTHS_AT_ONCE
@@ -52,6 +52,7 @@ Array = npt.NDArray[np.floating]
 FOLDER = "backcast"
 EDITIONS = "editions"
 NETWORK = "network"
+UNADJUSTED = "network, unadjusted"
 GLOBE = "globe"
 
 MONTHS_PER_YEAR = 12
@@ -250,6 +251,7 @@ def backcast(
     folder = run_dir / FOLDER / _digest(settings, run, store, delays, editions[0])
     steps: dict[int, int] = {}
     found: dict[Month, Emulator] = {}
+    offsets: dict[Month, Array] = {}
     for edition in editions:
         known = delays.known(edition, labels.last)
         log.info("Fitting what was known at the end of %s.", edition)
@@ -262,15 +264,25 @@ def backcast(
             partial(cut, known=known),
             chosen,
         )
-        found[edition] = load_emulator(each, device=device)
-        steps = {one.about["seed"]: one.about["step"] for one in found[edition].members}
+        emulator = load_emulator(each, device=device)
+        steps = {one.about["seed"]: one.about["step"] for one in emulator.members}
+        found[edition] = emulator
+        offsets[edition] = _offset(
+            emulator,
+            cut(opened, known=known),
+            subject,
+            labels,
+            known,
+            settings.adjust_years,
+        )
     estimates = tuple(
         _estimate(
             issue,
             labels,
             subject,
             found[delays.appeared(issue.known.labels)],
-            cut(opened, issue.known),
+            offsets[delays.appeared(issue.known.labels)],
+            cut(opened, known=issue.known),
             settings,
         )
         for issue in issues
@@ -431,6 +443,7 @@ def _estimate(
     labels: Labels,
     subject: Subject,
     emulator: Emulator,
+    offset: Array,
     cut: xr.Dataset,
     settings: BackcastSettings,
 ) -> Estimate:
@@ -450,8 +463,10 @@ def _estimate(
     teachers = [labels.teachers[place] for place in np.flatnonzero(current)]
     answered, months = _answer(emulator, cut, subject, first, teachers)
     plain = rule.fit_normal(rates, labelled, settings.climatology_years, has_line=False)
+    adjusted = answered + offset[:, month_of(months) - 1]
     found = {
-        NETWORK: finish(answered, months),
+        NETWORK: finish(adjusted, months),
+        UNADJUSTED: finish(answered, months),
         "persistence": finish(rates, labelled),
         "trend": normal.at(wanted),
         "climatology": plain.at(wanted),
@@ -462,6 +477,31 @@ def _estimate(
         truth=labels.truth(issue.target, current),
         teachers=tuple(teachers),
     )
+
+
+def _offset(
+    emulator: Emulator,
+    cut: xr.Dataset,
+    subject: Subject,
+    labels: Labels,
+    known: Known,
+    years: int,
+) -> Array:
+    """Return what moves the networks to the level of the known labels.
+
+    The mean difference of the last known years, by calendar month: of a part of the
+    year the season counts as much as the level.
+
+    Returns:
+        kg s-1; (region, 12).
+    """
+    current, labelled, rates = labels.known(known)
+    recent = slice(-MONTHS_PER_YEAR * years, None)
+    teachers = [labels.teachers[place] for place in np.flatnonzero(current)]
+    first = labelled[recent][0]
+    answered, months = _answer(emulator, cut, subject, first, teachers)
+    missed = rates[:, recent] - answered[:, months <= known.last_label]
+    return np.asarray(missed.reshape(len(missed), -1, MONTHS_PER_YEAR).mean(axis=1))
 
 
 def _answer(
@@ -516,8 +556,8 @@ def _answer(
         raise SettingsError(
             f"The forcing that is known, {months[start]} to {months[-1]}, lets the "
             f"network answer {answered[0]} to {answered[-1]}, but {first} to "
-            f"{months[-1]} is needed. Give later backcast.years, or a store with "
-            f"longer data.history_years."
+            f"{months[-1]} is needed. Give later backcast.years, fewer "
+            f"backcast.adjust_years, or a store with longer data.history_years."
         )
     asked = answered >= first
     maps = answer[subject.flux].to_numpy()[:, asked]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from emulator.data.stores import code_version
 from emulator.evaluation import bootstrap, figures, metrics
-from emulator.evaluation.backcast import GLOBE, NETWORK, Backcast, Estimate
+from emulator.evaluation.backcast import GLOBE, NETWORK, UNADJUSTED, Backcast, Estimate
 from emulator.evaluation.backcast_settings import BackcastSettings
 from emulator.evaluation.bootstrap import Score
 
@@ -23,7 +23,8 @@ NAME = "backcast"
 
 METHODS = {
     NETWORK: "networks fitted to the known labels answer the months whose forcing is "
-    "known; the rule completes the rest",
+    "known, moved to the level of the last known labels; the rule completes the rest",
+    UNADJUSTED: "the same at the networks' own level",
     "persistence": "the same rule with the known labels alone: season, line and the "
     "last anomaly, damped",
     "trend": "season and line of the known labels",
@@ -48,6 +49,9 @@ SKILL_COLUMNS = (
 
 FEWEST = 3
 """Years without which a correlation or an interval of a score says nothing."""
+
+STYLES = figures.METHOD_STYLES | {UNADJUSTED: ("#E69F00", "--", 1.2)}
+"""Colour, line and width of each method."""
 
 SHOWN = {
     "rmse": "RMSE (PgC yr$^{-1}$)",
@@ -277,7 +281,7 @@ def draw(scored: Sequence[Skill], found: Backcast) -> Figure:
                         for row in rows
                     ]
                 ).T
-                colour, line, width = figures.METHOD_STYLES[method]
+                colour, line, width = STYLES[method]
                 axis.plot(
                     months,
                     value,
@@ -297,7 +301,7 @@ def draw(scored: Sequence[Skill], found: Backcast) -> Figure:
                 axis.set_ylabel(label, fontsize=9)
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, names, loc="outside upper right", ncols=4, fontsize=8, frameon=False
+        handles, names, loc="outside upper right", ncols=5, fontsize=8, frameon=False
     )
     figure.supxlabel("Months of the year whose forcing is known", fontsize=9)
     count = max(row.scores["rmse"].n for row in scored)
@@ -316,9 +320,10 @@ def _skill_table(scored: Sequence[Skill], region: str) -> str:
     lines = [
         f"### {region}",
         "",
-        "| months known | n | RMSE network | persistence | trend | climatology "
+        "| months known | n | RMSE network | unadjusted | persistence | trend "
+        "| climatology "
         "| bias network | r network | r detrended |",
-        "|" + "---|" * 9,
+        "|" + "---|" * 10,
     ]
     for count in sorted({row.months_known for row in mine}):
         by_method = {row.method: row for row in mine if row.months_known == count}

@@ -74,6 +74,8 @@ class BackcastSettings:
             validation years: "each", or the "first", whose choice later ones keep.
         validation_years: The last years of the known labels, on which steps are
             chosen before all known years are learned.
+        adjust_years: Last known years over which the networks are moved to the level
+            of the labels, by region and calendar month; 4, 10 or 20 are in use.
         normal_years: Last known years of the mean season and line that anomalies
             refer to; 30 as in a climatological normal (WMO-No. 1203).
         climatology_years: Last known years whose mean is the climatology beside.
@@ -85,6 +87,7 @@ class BackcastSettings:
     delays: DelaySettings = field(default_factory=DelaySettings)
     choose: str = "first"
     validation_years: int = 5
+    adjust_years: int = 10
     normal_years: int = 30
     climatology_years: int = 10
 
@@ -119,6 +122,7 @@ class BackcastSettings:
             )
         counts = {
             "validation_years": 1,
+            "adjust_years": 1,
             "normal_years": 3,
             "climatology_years": 1,
         }

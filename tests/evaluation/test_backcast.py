@@ -22,6 +22,7 @@ from emulator.evaluation.backcast import (
     Labels,
     _answer,
     _digest,
+    _offset,
     _settings,
     backcast,
     of_year,
@@ -49,6 +50,7 @@ ASKED = BackcastSettings(
     months_known=[0, 5, 10, 12],
     periods=["2003-07/2004-06"],
     validation_years=2,
+    adjust_years=5,
     delays=DelaySettings(teachers={"TWO": 10}),
 )
 """Labels of TWO appear in October, those of ONE in November. By the end of October 2004
@@ -187,6 +189,31 @@ def test_other_delays_are_other_networks(found: Backcast) -> None:
         month("2003-11"),
     )
     assert same == found.folder.name
+
+
+def test_networks_are_moved_to_the_level_of_the_last_labels(
+    found: Backcast, store: Path
+) -> None:
+    # By hand: the mean over 1998 to 2002 of labels - answers, for each month.
+    emulator = load_emulator(found.folder / "editions" / "2003-11")
+    opened, subject = xr.open_zarr(store), Subject("nbp", "S2")
+    known = found.estimates[0].issue.known
+    cut = cut_store(opened, known, 10)
+    known_labels = read_labels(opened, subject)
+    offset = _offset(emulator, cut, subject, known_labels, known, 5)
+    names = ["ONE", "TWO"]
+    answered, months = _answer(emulator, cut, subject, month("1998-01"), names)
+    there = months <= month("2002-12")
+    rows = np.isin(known_labels.months, months[there])
+    missed = known_labels.rates[..., rows].mean(0) - answered[:, there]
+    np.testing.assert_allclose(offset[:, 6], missed[:, 6::12].mean(1))
+    # Answers so moved have the labels' mean there.
+    moved = answered[:, there] + np.tile(offset, 5)
+    wanted = known_labels.rates[..., rows].mean((0, 2))
+    np.testing.assert_allclose(moved.mean(1), wanted)
+    # And the estimate of the middle of a year follows.
+    totals = found.estimates[0].totals
+    assert (totals["network"] != totals["network, unadjusted"]).any()
 
 
 # What is known of labels
@@ -346,15 +373,18 @@ def test_tables_hold_every_estimate_and_score(tmp_path: Path) -> None:
     assert path == tmp_path / "backcast.md"
     text = path.read_text()
     assert "**Evidence: testbed.** nbp of simulation S2" in text
-    assert "| 2005 | 12 | 2006-01 | 2004-12 | 2.50 | 2.50 | 2.50 | 2.00 | - |" in text
+    assert (
+        "| 2005 | 12 | 2006-01 | 2004-12 | 2.50 | 2.50 | 2.50 | 2.50 | 2.00 | - |"
+        in text
+    )
     record = json.loads((tmp_path / "backcast.json").read_text())
-    assert len(record["estimates"]) == 5 * 2 * 4
-    assert record["estimates"][-8]["truth"] is None
+    assert len(record["estimates"]) == 5 * 2 * 5
+    assert record["estimates"][-10]["truth"] is None
     assert record["delays"] == {"labels": [11], "forcing": 5.0, "co2": 3}
     with (tmp_path / "backcast.csv").open() as file:
         rows = list(csv.DictReader(file))
-    # Two regions, one number of months, four methods, four scores.
-    assert len(rows) == 2 * 4 * 4
+    # Two regions, one number of months, five methods, four scores.
+    assert len(rows) == 2 * 5 * 4
     first = rows[0]
     assert (first["region"], first["method"], first["score"]) == (
         "globe",
@@ -363,7 +393,7 @@ def test_tables_hold_every_estimate_and_score(tmp_path: Path) -> None:
     )
     assert float(first["value"]) == pytest.approx(0.1)
     assert (tmp_path / "backcast.png").is_file()
-    assert len((tmp_path / "backcast_estimates.csv").read_text().splitlines()) == 41
+    assert len((tmp_path / "backcast_estimates.csv").read_text().splitlines()) == 51
 
 
 def test_without_truth_there_are_estimates_only(tmp_path: Path) -> None:

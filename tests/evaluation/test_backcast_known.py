@@ -240,6 +240,7 @@ def test_a_climatology_is_known_when_its_last_year_is(
         ({"periods": ["2023-13/2024-06"]}, r"backcast.periods has"),
         ({"choose": "last"}, r"backcast.choose is 'last', but must be 'first' or"),
         ({"validation_years": 0}, r"backcast.validation_years is 0, but"),
+        ({"adjust_years": 0}, r"backcast.adjust_years is 0"),
         ({"normal_years": 2}, r"backcast.normal_years is 2, but must be at least 3"),
         ({"climatology_years": 0}, r"backcast.climatology_years is 0"),
     ],
