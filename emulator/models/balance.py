@@ -46,54 +46,57 @@ class Balance(nn.Module):
     goes on as it was.
     """
 
+    signs: Tensor
+
     def __init__(self, settings: ModelSettings, shape: NetworkShape) -> None:
         """Make the layers, with weights from the global generator."""
         super().__init__()
         self.memory = settings.memory
         self.closes = settings.closure
         self.fluxes = shape.outputs
-        inner = shape
+        # What a balance needs of a cell is no feature: it has no common scale.
+        inner = replace(shape, statics=shape.statics - 1 - shape.outputs)
+        self.pools = None
         if settings.pools:
-            inner = replace(shape, inputs=shape.inputs - 1, outputs=2 * shape.outputs)
+            self.pools = Pools(settings, inner)
+            inner = replace(inner, inputs=shape.inputs - 1, outputs=2 * shape.outputs)
         self.network = settings.build(inner)
-        # The mean of the reference stands before the units of all fluxes.
-        mean = -shape.outputs - 1
-        self.pools = Pools(settings, shape, mean) if settings.pools else None
         names = settings.fluxes if self.closes else []
         signs = [COMPONENT_SIGNS[name] for name in names[1:]]
         self.register_buffer("signs", torch.tensor(signs), persistent=False)
         # Respiration is where old carbon leaves; alone, the net flux is all there is.
         self.release = names.index("rh") if "rh" in names else 0
 
-    signs: Tensor
-
     def forward(self, forcing: Tensor, static: Tensor, teacher: Tensor) -> Tensor:
         """Answer each month after the memory; shapes as in ``models.base``."""
+        places = static.shape[1] - 1 - self.fluxes
+        mean, units = static[:, places : places + 1], static[:, places + 1 :]
+        static = static[:, :places]
         if self.pools is None:
             answer = self.network(forcing, static, teacher).float()
-            return self._closed(answer, static)
+            return self._closed(answer, units)
         air = forcing[:, self.memory :, -1]
         answer = self.network(forcing[:, :, :-1], static, teacher).float()
         level, slope = answer.chunk(2, dim=2)
-        answer = self._closed(level + slope * air[:, :, None], static)
-        given = self.pools(answer[:, :, 0], air[:, 0], static, teacher)
+        answer = self._closed(level + slope * air[:, :, None], units)
+        given = self.pools(answer[:, :, 0], mean, air[:, 0], static, teacher)
         changes = [torch.zeros_like(given)] * self.fluxes
         changes[0] = -given
         if self.release:
-            unit = static[:, None, self.release - self.fluxes]
+            unit = units[:, self.release, None]
             # A teacher without the flux has no unit of it, and no labels either.
             changes[self.release] = torch.where(
                 unit > 0, given / unit.clamp_min(SMALLEST_UNIT), 0.0
             )
         return answer + torch.stack(changes, dim=2)
 
-    def _closed(self, answer: Tensor, static: Tensor) -> Tensor:
+    def _closed(self, answer: Tensor, units: Tensor) -> Tensor:
         """Add the components to the residual, which becomes the net flux."""
         if not self.closes:
             return answer
-        units = static[:, None, 1 - self.fluxes :]
-        parts = (answer[:, :, 1:] * units * self.signs[:, None]).sum(dim=2)
-        return torch.cat([answer[:, :, :1] + parts[:, :, None], answer[:, :, 1:]], 2)
+        signed = (units[:, 1:] * self.signs[:, None])[:, None]
+        parts = (answer[:, :, 1:] * signed).sum(dim=2, keepdim=True)
+        return torch.cat([answer[:, :, :1] + parts, answer[:, :, 1:]], dim=2)
 
 
 class Pools(nn.Module):
@@ -113,26 +116,24 @@ class Pools(nn.Module):
         Tellus 48B, 397-417, section 2; here fitted, not derived.
     """
 
-    def __init__(self, settings: ModelSettings, shape: NetworkShape, mean: int) -> None:
-        """Make the layers, with weights from the global generator.
-
-        ``mean`` is the static channel of the reference's mean.
-        """
+    def __init__(self, settings: ModelSettings, shape: NetworkShape) -> None:
+        """Make the layers, with weights from the global generator."""
         super().__init__()
         self.count = len(settings.pools)
-        self.mean = mean if settings.steady_flux == "zero" else None
+        self.is_free = settings.steady_flux == "free"
         width = 32  # A few numbers of a place: more only learns its noise.
         self.context = Context(shape.teachers, settings.embedding, shape.statics, width)
-        self.leave = quiet_linear(width, 4 * self.count + (self.mean is None))
+        self.leave = quiet_linear(width, 4 * self.count + self.is_free)
         self.rates = nn.Parameter(-torch.tensor(settings.pools).log())
 
     def forward(
-        self, net: Tensor, air: Tensor, static: Tensor, teacher: Tensor
+        self, net: Tensor, mean: Tensor, air: Tensor, static: Tensor, teacher: Tensor
     ) -> Tensor:
         """Return what the pools give back.
 
         Args:
             net: What is taken up, by the month; (sample, months, cell).
+            mean: Of the reference of ``net``; (sample, 1, cell).
             air: CO2 at the start, standardised; (sample, cell).
             static: (sample, static, cell).
             teacher: (sample,).
@@ -144,13 +145,13 @@ class Pools(nn.Module):
         change, share, stock, stock_by_air = place[..., : 4 * self.count].chunk(4, -1)
         rate = (self.rates + change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)).exp()
         first = FIRST_STOCK * (stock + stock_by_air * air[..., None])
-        if self.mean is None:
+        if self.is_free:
             stays = torch.zeros_like(share[..., :1])
             share = torch.cat([share, stays], -1).softmax(-1)[..., : self.count]
             steady = place[:, None, :, -1]
         else:
-            net = net + static[:, None, self.mean]
-            share, steady = share.softmax(-1), torch.zeros_like(net[:, :1])
+            net = net + mean
+            share, steady = share.softmax(-1), torch.zeros_like(mean)
         taken = share[:, None] * net[..., None] / MONTHS_PER_YEAR
         stocks = running(
             torch.cat([first[:, None], taken[:, :-1]], dim=1),
