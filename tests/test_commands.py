@@ -153,6 +153,7 @@ def test_years_are_estimated_as_of_earlier_dates(run: Command, here: Path) -> No
         "backcast.years=[2008,2009]",
         "backcast.months_known=[6,12]",
         "backcast.validation_years=1",
+        "backcast.adjust_years=4",
     )
     code, said, wrong = run("backcast", *stated, *dates)
     assert (code, wrong) == (0, "")

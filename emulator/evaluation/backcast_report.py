@@ -306,10 +306,10 @@ def draw(scored: Sequence[Skill], found: Backcast) -> Figure:
     figure.supxlabel("Months of the year whose forcing is known", fontsize=9)
     count = max(row.scores["rmse"].n for row in scored)
     figure.suptitle(
-        f"{found.subject.flux}, as of a date; {count} years, band: 95 % interval",
+        f"{found.subject.flux} as of a date, {count} years, 95 % band",
         x=0.02,
         ha="left",
-        fontsize=10,
+        fontsize=9,
     )
     return figure
 
