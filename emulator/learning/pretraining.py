@@ -100,9 +100,9 @@ def pretrain(
         shape = (*forcing.shape[:2], variables, forcing.shape[3])
         hidden = torch.rand(shape, device=device) < settings.masked
         shown = hide(forcing, hidden, inputs.weather.shape[2])
-        # A balance keeps CO2, the last channel, from the network inside.
-        seen = shown[:, :, : encoder.enter.in_features]
-        features = encoder.features(seen, static, draw.teacher)
+        if isinstance(network, Balance):
+            shown, static = network.seen(shown, static)
+        features = encoder.features(shown, static, draw.teacher)
         loss = guessing_loss(guess(features), forcing, hidden)
         adam.zero_grad()
         torch.autograd.backward(loss)

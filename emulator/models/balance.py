@@ -55,7 +55,8 @@ class Balance(nn.Module):
         self.closes = settings.closure
         self.fluxes = shape.outputs
         # What a balance needs of a cell is no feature: it has no common scale.
-        inner = replace(shape, statics=shape.statics - 1 - shape.outputs)
+        self.places = shape.statics - 1 - shape.outputs
+        inner = replace(shape, statics=self.places)
         self.pools = None
         if settings.pools:
             self.pools = Pools(settings, inner)
@@ -69,17 +70,15 @@ class Balance(nn.Module):
 
     def forward(self, forcing: Tensor, static: Tensor, teacher: Tensor) -> Tensor:
         """Answer each month after the memory; shapes as in ``models.base``."""
-        places = static.shape[1] - 1 - self.fluxes
-        mean, units = static[:, places : places + 1], static[:, places + 1 :]
-        static = static[:, :places]
+        mean, units = static[:, self.places, None], static[:, self.places + 1 :]
+        inside, place = self.seen(forcing, static)
+        answer = self.network(inside, place, teacher).float()
         if self.pools is None:
-            answer = self.network(forcing, static, teacher).float()
             return self._closed(answer, units)
         air = forcing[:, self.memory :, -1]
-        answer = self.network(forcing[:, :, :-1], static, teacher).float()
         level, slope = answer.chunk(2, dim=2)
         answer = self._closed(level + slope * air[:, :, None], units)
-        given = self.pools(answer[:, :, 0], mean, air[:, 0], static, teacher)
+        given = self.pools(answer[:, :, 0], mean, air[:, 0], place, teacher)
         changes = [torch.zeros_like(given)] * self.fluxes
         changes[0] = -given
         if self.release:
@@ -89,6 +88,12 @@ class Balance(nn.Module):
                 unit > 0, given / unit.clamp_min(SMALLEST_UNIT), 0.0
             )
         return answer + torch.stack(changes, dim=2)
+
+    def seen(self, forcing: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what of forcing and static fields the network inside sees."""
+        if self.pools is not None:
+            forcing = forcing[:, :, :-1]
+        return forcing, static[:, : self.places]
 
     def _closed(self, answer: Tensor, units: Tensor) -> Tensor:
         """Add the components to the residual, which becomes the net flux."""
