@@ -266,11 +266,11 @@ def _markdown(
     yield (
         f"**Evidence: {evidence}.** Scores of {found.panels[0].card['split']['part']} "
         f"years: mean over seeds ± their standard deviation, and in round brackets the "
-        f"95 % interval of a block bootstrap over years. In square brackets the "
-        f"difference to the reference, drawn in the same years; **bold** where its "
-        f"interval leaves out zero. The interval says nothing about other seeds. A "
-        f"baseline has the inputs of the variant that serve it best. Definitions stand "
-        f"in the scorecards, all simulations and teachers in the CSV."
+        f"95 % interval, years drawn again in blocks and seeds one by one. In square "
+        f"brackets the difference to the reference, drawn in the same years; **bold** "
+        f"where its interval leaves out zero. A baseline has the inputs of the variant "
+        f"that serve it best. Definitions stand in the scorecards, all simulations and "
+        f"teachers in the CSV."
     )
     yield ""
     if found.missing:

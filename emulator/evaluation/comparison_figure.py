@@ -186,7 +186,7 @@ def _handles() -> list[Line2D | Patch]:
         marker("D", "reference", lw=1.4),
         marker("o", "differs from it (95 %, same years)", lw=1.4),
         marker("o", "may not differ", lw=1.4, mfc="white"),
-        Line2D([], [], color=BLUE, lw=1.4, label="95 % interval over years"),
+        Line2D([], [], color=BLUE, lw=1.4, label="95 % interval, years and seeds"),
         marker("|", "each seed", color=SEED, ms=6, mew=1.3),
         Patch(fc=BAND, ec=LINE, ls="--", label="best baseline, 95 %"),
     ]

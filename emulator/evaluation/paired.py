@@ -56,11 +56,11 @@ class Row:
         method: The variant, or "baseline NAME".
         score: Name of the score.
         value: Mean over seeds.
-        low: Lower end of its 95 % interval, over years.
-        high: Upper end of its 95 % interval, over years.
+        low: Lower end of its 95 % interval, over years and seeds.
+        high: Upper end of its 95 % interval, over years and seeds.
         difference: To the reference, in the same years.
-        difference_low: Lower end of its 95 % interval, over years.
-        difference_high: Upper end of its 95 % interval, over years.
+        difference_low: Lower end of its 95 % interval, over years and seeds.
+        difference_high: Upper end of its 95 % interval, over years and seeds.
         n: Years.
         seeds: The score of each seed.
     """
@@ -222,7 +222,10 @@ def _by_place(every: Sequence[Sequence[Scores]]) -> list[Scores]:
 
 def _rows(key: Key, record: _Record, reference: str) -> Iterator[Row]:
     drawn = year_draws(record.n)
-    means = {name: _mean(runs) for name, runs in record.runs.items()}
+    means = {
+        name: _over_seeds(runs, place)
+        for place, (name, runs) in enumerate(record.runs.items())
+    }
 
     def row(method: str, name: str, own: Statistic, runs: Iterable[Scores]) -> Row:
         change = _difference(own, means[reference][name])
@@ -300,6 +303,28 @@ def _mean(every: Sequence[Scores]) -> Scores:
 
     names = [name for name in every[0] if all(name in each for each in every)]
     return {name: mean([each[name] for each in every]) for name in names}
+
+
+def _over_seeds(runs: Sequence[Scores], variant: int) -> Scores:
+    """Return the mean over runs; where years are drawn again, runs are drawn again too.
+
+    Each variant draws its own seeds, since seed 0 of one has nothing in common with
+    seed 0 of another, but the same ones each time: against itself nothing differs.
+    """
+
+    def mean(statistics: Sequence[Statistic]) -> Statistic:
+        def drawn(place: Draws) -> Array:
+            found = np.stack([each(place) for each in statistics])
+            if place.ndim > 1:
+                generator = np.random.default_rng(variant)
+                chosen = generator.integers(0, len(found), found.shape)
+                found = np.take_along_axis(found, chosen, axis=0)
+            return np.asarray(found.mean(axis=0))
+
+        return drawn
+
+    names = [name for name in runs[0] if all(name in each for each in runs)]
+    return {name: mean([each[name] for each in runs]) for name in names}
 
 
 def _difference(one: Statistic, other: Statistic) -> Statistic:

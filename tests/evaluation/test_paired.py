@@ -35,6 +35,19 @@ def test_a_variant_is_the_mean_of_its_seeds() -> None:
     assert np.isnan(of(single, "one").seed_sd)
 
 
+def test_seeds_are_drawn_again_too_but_not_against_themselves() -> None:
+    # Years are alike: all that is uncertain is which seeds were drawn.
+    far = tuple(card(constant(error, 0.1)) for error in (0.1, 0.3))
+    near = tuple(card(constant(error, 0.1)) for error in (0.25, 0.25))
+    rows = list(paired_rows([Variant("far", far), Variant("near", near)]))
+    own = of(rows, "far")
+    assert (own.low, own.high) == pytest.approx((0.7, 0.9))
+    assert (own.difference_low, own.difference_high) == (0.0, 0.0)
+    other = of(rows, "near")
+    assert (other.difference_low, other.difference_high) == pytest.approx((-0.15, 0.05))
+    assert not other.is_certain
+
+
 def test_a_difference_is_drawn_in_the_same_years() -> None:
     # Both vary from year to year, and always 0.1 apart: the scores are uncertain, their
     # difference is not.
