@@ -4,6 +4,7 @@ All errors are standardised; missing labels have zero weight.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,16 @@ from emulator.data.windows import Cube
 from emulator.learning.batch import Batch
 from emulator.learning.normalise import Normaliser
 
-TERMS = ("cells", "years", "season", "globe", "bands", "consistency", "weak")
+TERMS = (
+    "cells",
+    "years",
+    "contrast",
+    "season",
+    "globe",
+    "bands",
+    "consistency",
+    "weak",
+)
 """Names of the terms of the loss, in the order in which they are added."""
 
 
@@ -74,6 +84,30 @@ def years_loss(answer: Tensor, batch: Batch) -> Tensor:
     weight = whole_years(batch.weight).mean(dim=2) * there.all(dim=2)
     squared = 12 * weight * wrong.square()
     return squared.sum() / weight.sum().clamp_min(1e-12)
+
+
+def contrast_loss(
+    answer: Tensor, batch: Batch, pair: tuple[int, int], size: int
+) -> Tensor:
+    """Return ``years_loss`` of the difference between two simulations; ().
+
+    Where both saw the same weather the difference shows the effect of CO2 alone: the
+    noise of weather, which hides slow changes of one simulation, cancels.
+
+    Args:
+        answer: Simulations of the same teacher, months and cells follow one another;
+            (group * simulation, months, flux, cell).
+        batch: Of the same samples.
+        pair: Places of the two in each group; the second is taken from the first.
+        size: Simulations of a group.
+    """
+    one, other = (slice(place, None, size) for place in pair)
+    # Units of a cell are the teacher's, the same in all simulations.
+    there = torch.minimum(batch.weight[one], batch.weight[other])
+    difference = replace(
+        batch, target=batch.target[one] - batch.target[other], weight=there
+    )
+    return years_loss(answer[one] - answer[other], difference)
 
 
 def season_loss(answer: Tensor, batch: Batch) -> Tensor:

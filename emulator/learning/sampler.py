@@ -25,6 +25,8 @@ class Sampler:
         samples: Windows of a batch.
         cells_per_sample: Cells of each; 0 = all of the cube, in its order.
         seed: Of the run's member.
+        together: Whether all simulations of a teacher's window are drawn at once, one
+            after the other in their order, with the same cells.
 
     Raises:
         SettingsError: If there is no window or no cell to learn from.
@@ -38,6 +40,7 @@ class Sampler:
         samples: int,
         cells_per_sample: int,
         seed: int,
+        together: bool = False,
     ) -> None:
         """Count the pieces of a pass."""
         if not len(windows) or not cells.size:
@@ -47,30 +50,35 @@ class Sampler:
                 f"model.memory, or prepare the store with more years."
             )
         self.windows = windows
+        self.groups = _groups(windows) if together else list(windows[:, None])
         self.cells = cells
         self.cells_per_sample = min(cells_per_sample, cells.size)
         size = self.cells_per_sample
         self.pieces = -(-cells.size // size) if size else 1
-        self.samples = min(samples, len(windows) * self.pieces)
+        self.samples = min(samples, len(self.groups) * self.pieces)
         self.seed = seed
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     @property
     def steps_per_pass(self) -> int:
         """Steps in which every window and cell is seen once."""
-        return len(self.windows) * self.pieces // self.samples
+        return len(self.groups) * self.pieces // self.samples
 
     def draw(self, step: int) -> Draw:
         """Return the indices of the batch of a step."""
         turn, place = divmod(step, self.steps_per_pass)
         chosen = self._order(turn)[place * self.samples : (place + 1) * self.samples]
-        rows = torch.from_numpy(self.windows[chosen // self.pieces])
-        cells = self._cells(turn, chosen) if self.cells_per_sample else None
+        groups = [self.groups[item // self.pieces] for item in chosen]
+        rows = torch.from_numpy(np.concatenate(groups))
+        cells = None
+        if self.cells_per_sample:
+            sizes = torch.tensor([len(group) for group in groups])
+            cells = self._cells(turn, chosen).repeat_interleave(sizes, dim=0)
         return Draw(rows[:, 0], rows[:, 1], rows[:, 2], cells)
 
     def _shuffled(self, turn: int) -> NDArray[np.int64]:
         generator = np.random.default_rng([self.seed, turn])
-        return generator.permutation(len(self.windows) * self.pieces)
+        return generator.permutation(len(self.groups) * self.pieces)
 
     def _cells(self, turn: int, chosen: NDArray[np.int64]) -> Tensor:
         """Return each window's piece of its own shuffle of the cells."""
@@ -84,3 +92,10 @@ class Sampler:
             # The last piece is filled up from the front: all batches have one shape.
             drawn.append(np.take(shuffled, np.arange(size) + piece * size, mode="wrap"))
         return torch.from_numpy(np.stack(drawn))
+
+
+def _groups(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the windows of each teacher and first month, simulations in order."""
+    ordered = windows[np.lexsort((windows[:, 0], windows[:, 2], windows[:, 1]))]
+    begins = np.flatnonzero((ordered[1:, 1:] != ordered[:-1, 1:]).any(axis=1)) + 1
+    return np.split(ordered, begins)

@@ -66,6 +66,11 @@ class LearningSettings:
             alike, 2 = every kilogram.
         years_weight: Weight of the error of annual means of cells over a window's whole
             years: months_per_sample a multiple of 12.
+        contrast: Two simulations that saw the same weather, [S1, S0]: the error of
+            their difference, in annual means of cells, is a term of the loss that shows
+            slow effects of CO2 without the noise of weather. All simulations of a
+            window are then drawn together; samples_per_batch counts these groups.
+        contrast_weight: Its weight.
         season_weight: Weight of the error of the mean seasonal cycle of cells over a
             window's years in the loss; the error of cells has weight 1. It needs whole
             years: months_per_sample a multiple of 12.
@@ -111,6 +116,8 @@ class LearningSettings:
     sd_power: float = 1.0
     component_weight: float = 1.0
     years_weight: float = 0.0
+    contrast: list[str] = field(default_factory=list)
+    contrast_weight: float = 1.0
     season_weight: float = 0.0
     annual_weight: float = 0.0
     regional_weight: float = 0.0
@@ -142,6 +149,7 @@ class LearningSettings:
             "selection_annual",
             "component_weight",
             "years_weight",
+            "contrast_weight",
             "season_weight",
             "annual_weight",
             "regional_weight",
@@ -173,11 +181,18 @@ class LearningSettings:
                 f"regional_weight to 0."
             )
         require(
-            not (self.years_weight or self.season_weight)
+            not (self.years_weight or self.season_weight or self.contrast)
             or self.months_per_sample % 12 == 0,
             "learning.months_per_sample",
             self.months_per_sample,
-            "a multiple of 12 while learning.years_weight or season_weight is not 0",
+            "a multiple of 12 while learning.years_weight or season_weight is not 0, "
+            "or learning.contrast not empty",
+        )
+        require(
+            len(self.contrast) in (0, 2),
+            "learning.contrast",
+            self.contrast,
+            "two simulations, or empty",
         )
         years = self.unlabelled_years
         require(

@@ -167,6 +167,7 @@ def run_stage(
         data=data,
         sampler=sampler,
         annual=annual,
+        contrast=_contrast(settings, cube, sampler),
         mean_teacher=mean_teacher,
         weak=WeakLoss.of(weak, settings.learning.weak, seed) if weak else None,
         validation=validation,
@@ -390,4 +391,32 @@ def _sampler(
         samples=learning.samples_per_batch,
         cells_per_sample=learning.cells_per_batch,
         seed=seed,
+        together=bool(learning.contrast),
     )
+
+
+def _contrast(
+    settings: TrainSettings, cube: Cube, sampler: Sampler
+) -> tuple[tuple[int, int], int] | None:
+    """Return which two of the simulations drawn together are compared, and of how many.
+
+    Raises:
+        SettingsError: If a window lacks one, or they did not see the same weather.
+    """
+    names = settings.learning.contrast
+    if not names:
+        return None
+    drawn = [[cube.simulations[row] for row in group[:, 0]] for group in sampler.groups]
+    if any(group != drawn[0] or not set(names) <= set(group) for group in drawn):
+        raise SettingsError(
+            f"learning.contrast is {names}, but not every window has labels of the "
+            f"same simulations with these among them: {drawn[0]}. Name others, or "
+            f"leave it empty."
+        )
+    one, other = (cube.weather[cube.simulations.index(name)] for name in names)
+    if not one.equal(other):
+        raise SettingsError(
+            f"learning.contrast is {names}, but they did not see the same weather, so "
+            f"its noise does not cancel. Name two that did, or leave it empty."
+        )
+    return (drawn[0].index(names[0]), drawn[0].index(names[1])), len(drawn[0])

@@ -27,6 +27,7 @@ from emulator.learning.batch import TrainingData, gather_batch
 from emulator.learning.losses import (
     AnnualLoss,
     cell_loss,
+    contrast_loss,
     gradient_balance,
     season_loss,
     years_loss,
@@ -49,6 +50,8 @@ class Materials:
         data: Tensors that batches are gathered from.
         sampler: Indices of each step.
         annual: Annual totals in the loss.
+        contrast: Places of two simulations among those drawn together, and how many
+            these are; None = no term.
         mean_teacher: Months without labels in the loss; None = none.
         weak: Annual totals of such months in the loss; None = none.
         validation: What chooses the weights; None = no choice, the last ones stay.
@@ -62,6 +65,7 @@ class Materials:
     data: TrainingData
     sampler: Sampler
     annual: AnnualLoss
+    contrast: tuple[tuple[int, int], int] | None
     mean_teacher: MeanTeacher | None
     weak: WeakLoss | None
     validation: Validation | None
@@ -185,6 +189,9 @@ class EmulatorTraining(lightning.LightningModule):
         if work.settings.years_weight > 0:
             years = years_loss(answer, batch)
             terms["years"] = work.settings.years_weight * years
+        if work.contrast is not None:
+            contrast = contrast_loss(answer, batch, *work.contrast)
+            terms["contrast"] = work.settings.contrast_weight * contrast
         if work.settings.season_weight > 0:
             season = season_loss(answer, batch)
             terms["season"] = work.settings.season_weight * season

@@ -14,6 +14,7 @@ from emulator.learning.losses import (
     AnnualLoss,
     cell_loss,
     cell_weights,
+    contrast_loss,
     gradient_balance,
     season_loss,
     years_loss,
@@ -115,6 +116,21 @@ def test_every_term_has_its_columns() -> None:
     for term in TERMS:
         assert f"gradient_{term}" in COLUMNS
         assert (f"cosine_{term}" in COLUMNS) == (term != "cells")
+
+
+def test_contrast_sees_differences_of_two_simulations_only() -> None:
+    # Two groups of three simulations: errors that all share are none, nor are those of
+    # the third; 0.5 between the first two in one group of two is (12 * 0.25 + 0) / 2.
+    target = torch.zeros(6, 12, 1, 2)
+    batch = batch_of(target, torch.ones_like(target))
+    answer = target + 7.0
+    answer[[2, 5]] += 100.0
+    assert float(contrast_loss(answer, batch, (1, 0), 3)) == 0.0
+    answer[1] += 0.5
+    assert float(contrast_loss(answer, batch, (1, 0), 3)) == pytest.approx(1.5)
+    # What is right in the difference is right, whatever the level.
+    batch.target[1] += 0.5
+    assert float(contrast_loss(answer, batch, (1, 0), 3)) == 0.0
 
 
 def test_years_weigh_what_is_slow_twelve_times() -> None:

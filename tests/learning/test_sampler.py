@@ -57,3 +57,24 @@ def test_more_cells_than_there_are_is_all_labelled_ones() -> None:
 def test_refuses_to_learn_from_nothing(windows: np.ndarray, cells: np.ndarray) -> None:
     with pytest.raises(SettingsError, match=r"nothing to learn from: \d+ windows of"):
         Sampler(windows, cells, samples=1, cells_per_sample=1, seed=0)
+
+
+def test_simulations_come_together_with_the_same_cells() -> None:
+    drawn = Sampler(
+        WINDOWS, CELLS, samples=2, cells_per_sample=3, seed=1, together=True
+    )
+    assert drawn.steps_per_pass == 6 * 3 // 2
+    shown = set()
+    for step in range(drawn.steps_per_pass):
+        draw = drawn.draw(step)
+        assert draw.simulation.tolist() == [0, 1, 0, 1]
+        for group in (slice(0, 2), slice(2, 4)):
+            one, other = draw.cells[group]
+            assert torch.equal(one, other)
+            assert len(set(draw.teacher[group].tolist())) == 1
+            assert len(set(draw.first[group].tolist())) == 1
+            shown |= {
+                (int(draw.teacher[group][0]), int(draw.first[group][0]), int(cell))
+                for cell in one
+            }
+    assert len(shown) == 6 * len(CELLS)

@@ -138,6 +138,8 @@ def test_unknown_and_missing_settings_are_named() -> None:
             {"years_weight": 0.1, "months_per_sample": 6},
             "a multiple of 12 while learning.years_weight",
         ),
+        ({"contrast": ["S1"]}, r"learning.contrast is \['S1'\], but must be two"),
+        ({"contrast_weight": -1.0}, "learning.contrast_weight is -1.0"),
         ({"component_weight": -1.0}, "learning.component_weight is -1.0"),
         ({"weight_decay": -1.0}, "learning.weight_decay is -1.0"),
         ({"warmup_steps": -1}, "learning.warmup_steps is -1"),

@@ -163,6 +163,21 @@ def test_early_stopping_keeps_the_best(land_store: Path, tmp_path: Path) -> None
     assert checkpoint.about["validation_score"] == pytest.approx(scores[best], rel=1e-4)
 
 
+def test_contrast_draws_simulations_together(land_store: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(
+        steps=100,
+        simulations=["S0", "S1"],
+        contrast=["S1", "S0"],
+        samples_per_batch=2,
+        peak_rate=3e-3,
+    )
+    path = train(settings, land_store, tmp_path / "run")
+    with (path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["gradient_contrast"]) > 0
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+
+
 def test_refit_learns_from_validation_years_too(
     land_store: Path, tmp_path: Path
 ) -> None:
@@ -296,6 +311,17 @@ def test_missing_gpu_is_said(land_store: Path, tmp_path: Path) -> None:
         (
             {"split": SplitSettings([1990, 2004], [2015, 2015], [2006, 2008])},
             r"No validation month is left: split.validation \[2015, 2015\]",
+        ),
+        (
+            {"contrast": ["S1", "S0"], "simulations": ["S1", "S2"]},
+            r"not every window has labels of the same simulations .* leave it empty",
+        ),
+        (
+            {
+                "contrast": ["S2", "S0"],
+                "split": SplitSettings([1996, 2004], [2001, 2001], [2006, 2008]),
+            },
+            r"\['S2', 'S0'\], but they did not see the same weather",
         ),
         (
             {"peak_rate": 1e30, "warmup_steps": 0, "gradient_clip": 0.0},
