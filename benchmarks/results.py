@@ -97,11 +97,50 @@ EXPERIMENTS = (
 )
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """One ablation.
+
+    Attributes:
+        name: Of ``conf/experiment``.
+        title: Of the section.
+        overrides: What the command line changes of the experiment.
+    """
+
+    name: str
+    title: str
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """The commands that make the section again."""
+        quick = "baselines.names=[climatology,trend,ridge]"
+        return [
+            ["train", "-m", f"experiment={self.name}", "paths=demo", *self.overrides],
+            ["evaluate", f"sweep={self.name}", "paths=demo", quick],
+            ["compare", f"sweep={self.name}", "paths=demo"],
+        ]
+
+
+SWEEPS = (
+    Sweep("ablation_inductive_bias_land", "Ablation: which network, on land"),
+    Sweep("ablation_inductive_bias_ocean", "Ablation: which network, at sea"),
+    Sweep("ablation_memory", "Ablation: how many months of memory"),
+    Sweep("ablation_teachers", "Ablation: one network for all teachers, or one each"),
+    Sweep("ablation_closure", "Ablation: components that add up, or not"),
+    Sweep(
+        "semi_testbed_land",
+        "Semi-supervised learning where labels end early",
+        ("learning.label_fraction=0.3,0.1",),
+    ),
+)
+
+
 def main() -> None:
     """Run what can be run and write the document."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     SECTIONS.mkdir(parents=True, exist_ok=True)
-    wanted = sys.argv[1:] or [each.name for each in EXPERIMENTS]
+    wanted = sys.argv[1:] or [each.name for each in (*EXPERIMENTS, *SWEEPS)]
     if any(each.paths == "demo" for each in EXPERIMENTS if each.name in wanted):
         _command("demo")
         # The picture of the README.
@@ -109,8 +148,11 @@ def main() -> None:
     for each in EXPERIMENTS:
         if each.name in wanted:
             _section(each)
+    for sweep in SWEEPS:
+        if sweep.name in wanted:
+            _sweep(sweep)
     parts = [HEAD.read_text().rstrip()]
-    for each in EXPERIMENTS:
+    for each in (*EXPERIMENTS, *SWEEPS):
         path = SECTIONS / f"{each.name}.md"
         if path.exists():
             parts.append(path.read_text().rstrip())
@@ -135,6 +177,27 @@ def _section(experiment: Experiment) -> None:
     names = _copy_figures(run / "figures", experiment)
     text = section_text(experiment, card, names)
     (SECTIONS / f"{experiment.name}.md").write_text(text)
+
+
+def _sweep(sweep: Sweep) -> None:
+    """Run one ablation, and write its section and figure."""
+    for words in sweep.commands:
+        _command(*words)
+    folder = Path("runs/demo/sweeps") / sweep.name
+    shutil.copyfile(folder / "comparison.png", FIGURES / f"{sweep.name}.png")
+    text = sweep_text(sweep, (folder / "comparison.md").read_text())
+    (SECTIONS / f"{sweep.name}.md").write_text(text)
+
+
+def sweep_text(sweep: Sweep, comparison: str) -> str:
+    """Return the section of one ablation: what is compared, and the first table."""
+    said, *tables = comparison.split("\n### ")
+    words = [line for line in said.splitlines() if line.startswith("**Evidence")]
+    lines = [f"## {sweep.title}", "", *words, "", "```sh"]
+    lines += [" ".join(["sink-emulator", *command]) for command in sweep.commands]
+    lines += ["```", "", f"![{sweep.title}](figures/{sweep.name}.png)", ""]
+    lines += [f"### {tables[0].rstrip()}"]
+    return "\n".join(lines) + "\n"
 
 
 def _command(*words: str) -> str:
