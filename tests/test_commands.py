@@ -212,7 +212,10 @@ def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> Non
             "The sweep puts runs into 2 folders",
         ),
         (["ensembles"], "ensembles needs an edition of the Global Carbon Budget"),
-        (["adapt", "run=x"], "adapt needs a run and a store with a teacher that it never"),
+        (
+            ["adapt", "run=x"],
+            "adapt needs a run and a store with a teacher that it never",
+        ),
         (["ensembles", "workbook=none.xlsx"], "none.xlsx: the name does not say"),
         (["promote"], "promote needs one of two"),
         (["promote", "run=runs/none"], "runs/none"),
