@@ -15,9 +15,8 @@ from emulator.evaluation.scores import NET_FLUXES, TRANSIENT
 Card = dict[str, Any]
 
 SOURCE = (
-    "Wanted values are agreed ones of this project (docs/method.md, section 7), set "
-    "before these test years were read; those of single models say what beats an "
-    "untuned network on the same data."
+    "Wanted values are agreed ones of this project (docs/method.md, section 7); those "
+    "of single models say what beats an untuned network on the same test years."
 )
 
 GAIN_OVER_BASELINE = 0.10
