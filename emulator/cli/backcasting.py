@@ -20,11 +20,9 @@ def backcast(settings: BackcastCommand) -> Path:
         found = estimate.backcast(
             settings.backcast, run, store, folder, device=settings.device
         )
-    table = backcast_report.write(found, settings.backcast, folder.name)
-    first, last = run.split.test
-    years = [each.issue.target.year or 0 for each in found.estimates]
-    if any(first <= year <= last for year in years):
+    if found.reads_years(*run.split.test):
         count_reads(folder)
+    table = backcast_report.write(found, settings.backcast, folder.name)
     say(f"backcast: {table} (.csv, .json and .png beside it)")
     return table
 

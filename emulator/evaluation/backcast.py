@@ -40,6 +40,7 @@ from emulator.evaluation.backcast_known import (
 )
 from emulator.evaluation.backcast_settings import BackcastSettings
 from emulator.evaluation.forecasts import Subject
+from emulator.evaluation.metrics import MONTHS_PER_YEAR
 from emulator.learning.checkpoint import CHECKPOINT_FILE
 from emulator.learning.fit import refit, train, training_cube
 from emulator.learning.inference import Emulator, load_emulator
@@ -54,8 +55,6 @@ EDITIONS = "editions"
 NETWORK = "network"
 UNADJUSTED = "network, unadjusted"
 GLOBE = "globe"
-
-MONTHS_PER_YEAR = 12
 
 DEFAULT_YEARS = 10
 """Years that are estimated where none are asked for."""
@@ -210,6 +209,15 @@ class Backcast:
     delays: Delays
     evidence: str
     folder: Path
+
+    def reads_years(self, first: int, last: int) -> bool:
+        """Return whether an estimate is held against labels of these years."""
+        return any(
+            ((years >= first) & (years <= last)).any()
+            for each in self.estimates
+            if np.isfinite(each.truth).any()
+            for years in [years_of(each.issue.target.months)]
+        )
 
 
 def backcast(

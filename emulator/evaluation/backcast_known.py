@@ -21,11 +21,10 @@ import xarray as xr
 from emulator.carbon.timeaxis import Months, as_months, years_of
 from emulator.data.sequence import UNKNOWN
 from emulator.evaluation.backcast_settings import DelaySettings
+from emulator.evaluation.metrics import MONTHS_PER_YEAR
 
 Array = npt.NDArray[np.floating]
 Month = np.datetime64
-
-MONTHS_PER_YEAR = 12
 
 NEVER = np.datetime64("9999-12", "M")
 """When is known what nobody says the date of."""

@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from emulator.carbon.timeaxis import Months, month_of, seconds_per_month, years_of
 from emulator.carbon.units import KG_PER_PETAGRAM
+from emulator.evaluation.metrics import MONTHS_PER_YEAR
 
 Array = npt.NDArray[np.floating]
-
-MONTHS_PER_YEAR = 12
 
 WINDOWS = (1, 3, 6, 12)
 """Months over which the last anomaly is averaged: weather, a season, a year."""

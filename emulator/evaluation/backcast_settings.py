@@ -8,6 +8,7 @@ from emulator.carbon.errors import SettingsError
 CHOICES = ("first", "each")
 
 PERIOD = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))/(\d{4}-(?:0[1-9]|1[0-2]))")
+"""First and last month of a span."""
 
 MONTHS_PER_YEAR = 12
 
@@ -108,17 +109,16 @@ class BackcastSettings:
                 f"{self.months_known}."
             )
         for period in self.periods:
-            months = re.fullmatch(
-                r"(\d{4}-(0[1-9]|1[0-2]))/(\d{4}-(0[1-9]|1[0-2]))", period
-            )
-            if months is None or months[1] > months[3]:
+            months = PERIOD.fullmatch(period)
+            if months is None or months[1] > months[2]:
                 raise SettingsError(
                     f"backcast.periods has {period!r}, but must hold spans of months "
                     f"such as '2023-07/2024-06'."
                 )
         if self.choose not in CHOICES:
             raise SettingsError(
-                f"backcast.choose is {self.choose!r}, but must be 'first' or 'each'."
+                f"backcast.choose is {self.choose!r}, but must be "
+                f"{' or '.join(map(repr, CHOICES))}."
             )
         counts = {
             "validation_years": 1,

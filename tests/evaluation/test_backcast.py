@@ -20,6 +20,7 @@ from emulator.evaluation.backcast import (
     Estimate,
     Issue,
     Labels,
+    Target,
     _answer,
     _digest,
     _offset,
@@ -403,6 +404,21 @@ def test_without_truth_there_are_estimates_only(tmp_path: Path) -> None:
     path = backcast_report.write(made, BackcastSettings(months_known=[12]), "tiny")
     assert "No estimated year has labels to score it with." in path.read_text()
     assert not (tmp_path / "backcast.png").exists()
+
+
+def test_labels_that_estimates_are_held_against_are_read() -> None:
+    made = estimates()
+    assert made.reads_years(2004, 2010)
+    assert not made.reads_years(2006, 2010)
+    # Without labels nothing is read.
+    unknown = replace(made.estimates[-1], truth=np.full(2, np.nan))
+    assert not replace(made, estimates=(unknown,)).reads_years(2005, 2010)
+    # A span counts by all its months.
+    last = made.estimates[-2]
+    span = Target(month("2004-07"), month("2005-06"))
+    one = replace(last, issue=replace(last.issue, target=span))
+    assert replace(made, estimates=(one,)).reads_years(2005, 2010)
+    assert not replace(made, estimates=(one,)).reads_years(2006, 2010)
 
 
 def test_two_years_have_no_interval() -> None:
