@@ -84,21 +84,26 @@ def few_shot(
         ``<teacher>-<years>y/members/<seed>/``.
 
     Raises:
-        SettingsError: If run or store is not there, there is no new teacher, or it has
-            too few years of labels.
+        SettingsError: If run or store is not there, there is no new teacher, it has
+            too few years of labels, or the full run learned the scored years.
         CheckpointError: If the store does not fit the run.
     """
     run_dir = find_run(settings.run, runs_root)
     emulator = load_emulator(run_dir)
     store = find_store(settings.store, stores_root)
-    full = load_emulator(find_run(settings.full, runs_root)) if settings.full else None
+    looked_at = [run_dir]
+    full = None
+    if settings.full:
+        looked_at.append(find_run(settings.full, runs_root))
+        full = load_emulator(looked_at[-1])
     names = settings.teachers or _new_teachers(emulator, store)
     rows: list[Row] = []
     for name in names:
         cube = cube_of_teacher(emulator.first, store, name)
         rows += _rows_of(settings, emulator, full, store, cube, run_dir / FOLDER)
     if settings.split == "test":
-        count_reads(run_dir)
+        for each in looked_at:
+            count_reads(each)
     folder = run_dir / FOLDER
     evidence = emulator.attributes()["evidence"]
     figures.save(draw(rows, evidence), folder / f"{NAME}.png")
@@ -259,6 +264,7 @@ def _rows_of(
         for name, values in _baselines(cube, subject, split, emulator, years, wanted):
             predictions.append((shown, name, values))
     if full is not None:
+        _require_unseen(full, years_of(months), settings.split)
         predictions.append(((), FULL, _of_full(full, store, cube, wanted, subject)))
     # All methods are scored in the same cells.
     there = np.all([np.isfinite(each).all(axis=0) for *_, each in predictions], axis=0)
@@ -294,6 +300,19 @@ def _predicted(
     found = emulator.hindcast(cube, wanted)[subject.flux]
     values: Array = found.sel(simulation=subject.simulation).to_numpy()[0, wanted]
     return values
+
+
+def _require_unseen(full: Emulator, scored: npt.NDArray[np.int64], part: str) -> None:
+    """Refuse a run that learned the labels by which it would be scored."""
+    train = settings_from_dict(full.first.settings)
+    split = train.years()
+    learned = years_but_test(split) if train.learning.refit else split.years("train")
+    if (seen := np.intersect1d(learned, scored)).size:
+        raise SettingsError(
+            f"The full run learned labels of {seen[0]} to {seen[-1]}, which are "
+            f"{part} years of the run that is adapted. Give a run with the same split, "
+            f"and for split=validation one with learning.refit=false."
+        )
 
 
 def _of_full(

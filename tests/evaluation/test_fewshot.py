@@ -18,6 +18,7 @@ from emulator.evaluation.settings import AdaptSettings
 from emulator.learning.adapt_settings import FewShotSettings
 from emulator.learning.fit import train
 from emulator.learning.inference import load_emulator
+from emulator.learning.settings import SplitSettings
 from tests.learning.middle import with_middle
 from tests.learning.runs import tiny_data, tiny_settings
 from tests.worlds import tiny_world
@@ -86,8 +87,9 @@ def test_table_and_figure_say_what_they_stand_on(table: Path, runs: Path) -> Non
     assert "fit.reference=own" in text
     assert table.with_suffix(".png").stat().st_size > 10_000
     assert table.parent == runs / "two" / "adapted"
-    # It looked at test years, and says so.
+    # It looked at test years, also by the run beside, and says so.
     assert read_count(runs / "two") == 1
+    assert read_count(runs / "three") == 1
 
 
 def test_adapted_networks_can_be_used(table: Path) -> None:
@@ -136,6 +138,17 @@ def test_a_ridge_without_solution_is_left_out(
 def test_a_full_run_that_is_not_full_is_refused(runs: Path, store: Path) -> None:
     with pytest.raises(CheckpointError, match="never saw the teacher 'MIDDLE'"):
         few_shot(settings(store, years=[1], full="two"), runs_root=runs)
+
+
+def test_a_full_run_that_learned_the_scored_years_is_refused(
+    runs: Path, store: Path
+) -> None:
+    data = tiny_data(teachers=["ONE", "TWO", "MIDDLE"])
+    split = SplitSettings([1990, 2008], [2006, 2006], [2001, 2001])
+    other = tiny_settings(data=data, split=split, steps=2, validate_every=2)
+    train(other, store, runs / "other")
+    with pytest.raises(SettingsError, match="learned labels of 2008 to 2008, which"):
+        few_shot(settings(store, years=[1], full="other"), runs_root=runs)
 
 
 def test_a_teacher_that_ended_cannot_be_scored(runs: Path, tmp_path: Path) -> None:
