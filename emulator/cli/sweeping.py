@@ -97,9 +97,10 @@ def evaluate_all(settings: EvaluateCommand) -> list[Path]:
             card = folder / f"scorecard{suffix}.json"
             if not is_finished(folder):
                 continue
-            if not _is_newer(card, folder):
+            # On another store a run has another scorecard, each time anew.
+            if settings.store or not _is_newer(card, folder):
                 try:
-                    evaluate(replace(settings, run=str(folder), sweep=""))
+                    card = evaluate(replace(settings, run=str(folder), sweep=""))
                 except UserError as error:
                     faults.append(f"  {job.run}: {str(error)[:SHOWN]}")
                     continue

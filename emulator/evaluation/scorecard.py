@@ -86,7 +86,8 @@ def evaluate(
 
     Returns:
         Path of the JSON, in the run's folder; ``scorecard-validation.json`` for
-        validation years.
+        validation years, and ``scorecard-on-STORE.json`` for another store than that
+        of training, so that both stand.
 
     Raises:
         SettingsError: If the run, its store or a region set is not there.
@@ -133,7 +134,7 @@ def evaluate(
     reads = read(run_dir)
     extreme = extremes.score(
         found[0],
-        context.cube.labels[..., context.cube.fluxes.index(fluxes[0]), :].numpy(),
+        _record_of_labels(context, fluxes[0]),
         context.cube.months,
         int(emulator.first.about["last_month"][:4]),
     )
@@ -163,6 +164,8 @@ def evaluate(
     }
     card["targets"] = [asdict(row) for row in targets.rows(card)]
     suffix = "" if settings.split == "test" else f"-{settings.split}"
+    if store.name != emulator.first.about["store"]:
+        suffix += f"-on-{store.stem}"
     drawing.draw(found[0], card, context.cube, run_dir / f"figures{suffix}")
     text = report.markdown(card) + leads.markdown(later)
     text += extremes.markdown(extreme) + held.markdown()
@@ -368,6 +371,22 @@ def _intervals(
     )
 
 
+def _record_of_labels(context: _Context, flux: str) -> Array:
+    """Return the labels that years are called extreme by.
+
+    Validation years may not be judged by test years, nor by withheld ones.
+
+    Returns:
+        kg m-2 s-1; shape (simulation, teacher, time, cell).
+    """
+    cube, split = context.cube, context.split
+    labels: Array = cube.labels[..., cube.fluxes.index(flux), :].numpy()
+    if context.part != "validation":
+        return labels
+    unread = split.months("test", cube.months) | split.months("withheld", cube.months)
+    return np.where(unread[:, None], np.nan, labels)
+
+
 def _responses(
     context: _Context, net: Hindcast | None, wanted: Mask
 ) -> list[responses.Record]:
@@ -503,7 +522,9 @@ def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
         "evidence": about["evidence"],
         "checkpoint": context.emulator.sha256,
         "store": context.store.name,
-        "store_hash": about["training_store_hash"],
+        "store_hash": str(
+            open_store(context.store, TRAINING_SCHEMA).attrs.get("settings_hash", "")
+        ),
         "code_version": code_version(),
         "training_code_version": about["code_version"],
         "split": {

@@ -73,7 +73,7 @@ class EvaluateSettings:
     Attributes:
         run: The run, a path or the name of a folder below the runs.
         store: The training store, a path or a name below the stores; None for the
-            one that the run was trained on.
+            one that the run was trained on. Another has a scorecard of its own.
         split: "test", "validation" for choices before the test years are read, or
             "withheld" for the single years of ``split.withheld``.
         regions: Region sets of the regional totals: "latitude_bands", "srex", or
@@ -201,8 +201,8 @@ class CompareSettings:
             )
         if self.split not in PARTS:
             raise SettingsError(
-                f"split is {self.split!r}, but scores are taken on 'test' or "
-                f"'validation' years."
+                f"split is {self.split!r}, but scores are taken on 'test', "
+                f"'validation' or 'withheld' years."
             )
 
 
@@ -216,7 +216,8 @@ class AdaptSettings:
             name below the stores.
         teachers: Names of the new teachers; empty for all that the run never saw.
         years: Numbers of years of labels, each the last that may be known.
-        full: A run trained on all teachers, to stand beside; empty without.
+        full: A run trained on all teachers but not on the scored years, to stand
+            beside; empty without.
         split: Years to score on: "test", or "validation" for choices before.
         fit: How the embedding is fitted.
     """

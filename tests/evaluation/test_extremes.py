@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.carbon.timeaxis import month_range
@@ -50,6 +50,7 @@ def test_a_hole_shrinks_the_window_on_both_sides() -> None:
     assert np.isnan(found[YEARS[left] == 1995])
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(st.floats(-0.5, 0.5), st.floats(-5, 5))
 def test_a_trend_is_no_anomaly(slope: float, level: float) -> None:
     found = extremes.centred_anomalies(YEARS, level + slope * (YEARS - 1990))
@@ -209,8 +210,8 @@ def test_withheld_years_leave_no_trace(tmp_path: Path) -> None:
             hot = world["weather_time"].dt.year.to_numpy() == 1996
             world["tas"].values[hot] += 40
         store = write_store(world, tmp_path / f"{name}.zarr")
-        settings = tiny_settings(split=SPLIT, steps=2, validate_every=1, refit=True)
-        folder = train(settings, store, tmp_path / name)
+        stated = tiny_settings(split=SPLIT, steps=2, validate_every=1, refit=True)
+        folder = train(stated, store, tmp_path / name)
         members.append(load_checkpoint(folder / "members" / "0" / "emulator.pt"))
     one, other = members
     for key, value in one.weights.items():
@@ -224,18 +225,18 @@ def test_withheld_years_leave_no_trace(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def run(land_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "withheld"
-    settings = tiny_settings(split=SPLIT, steps=2, validate_every=2)
-    return train(settings, land_store, folder)
+    stated = tiny_settings(split=SPLIT, steps=2, validate_every=2)
+    return train(stated, land_store, folder)
 
 
 def evaluate(run: Path, store: Path, **changes: Any) -> Path:
-    settings = EvaluateSettings(
+    asked = EvaluateSettings(
         run=str(run),
         store=str(store),
         baselines=BaselineSettings(names=["climatology", "ridge"]),
         **changes,
     )
-    return scorecard.evaluate(settings)
+    return scorecard.evaluate(asked)
 
 
 def test_withheld_years_are_scored_beside_test(run: Path, land_store: Path) -> None:
@@ -257,6 +258,22 @@ def test_withheld_years_are_scored_beside_test(run: Path, land_store: Path) -> N
     assert "Extreme years of nbp, S2" in text
     # A look at withheld years is a look at the answer, as one at test years is.
     assert card["test_reads"] == 1
+
+
+def test_validation_years_are_not_judged_by_test_years(
+    land_store: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    train(tiny_settings(split=SPLIT, steps=2, validate_every=2), land_store, folder)
+    first = json.loads(evaluate(folder, land_store, split="validation").read_text())
+    world = tiny_world()
+    year = world["time"].dt.year.to_numpy()
+    unread = np.isin(year, [1996, 2006, 2007, 2008])
+    world["nbp"].values[:, :, unread] *= 100.0
+    other = write_store(world, tmp_path / land_store.name)
+    again = json.loads(evaluate(folder, other, split="validation").read_text())
+    assert first["extremes"]["records"][0]["sd"] > 0
+    assert again["extremes"] == first["extremes"]
 
 
 def test_test_years_have_extremes_too(run: Path, land_store: Path) -> None:

@@ -221,6 +221,19 @@ def test_reads_of_the_test_years_are_counted_and_validation_is_free(
     assert scorecard.read_count(runs / "poor") == 2
 
 
+def test_another_store_has_a_scorecard_of_its_own(
+    runs: Path, card: dict[str, Any], tmp_path: Path
+) -> None:
+    world = tiny_world()
+    world.attrs["settings_hash"] = "other"
+    path = evaluate(runs, write_store(world, tmp_path / "other.zarr"), "good")
+    assert path == runs / "good" / "scorecard-on-other.json"
+    found = json.loads(path.read_text())
+    assert (found["store"], found["store_hash"]) == ("other.zarr", "other")
+    assert list((runs / "good" / "figures-on-other").glob("*.png"))
+    assert json.loads((runs / "good" / "scorecard.json").read_text()) == card
+
+
 def test_targets_stand_at_the_top(card: dict[str, Any], runs: Path) -> None:
     found = {row["quantity"]: row for row in card["targets"]}
     gain = found["anomaly_r2 above the best baseline"]
