@@ -81,11 +81,9 @@ class Outcome:
 
     Attributes:
         error: What stopped it; None if nothing did.
-        is_mistake: Whether the error is the user's, and one message says it all.
     """
 
     error: str | None = None
-    is_mistake: bool = False
 
 
 def combinations(
@@ -207,7 +205,7 @@ class _Job:
         try:
             self.run(_to_settings(composed))
         except UserError as error:
-            return Outcome(str(error), is_mistake=True)
+            return Outcome(str(error))
         except Exception:
             return Outcome(traceback.format_exc())
         return Outcome()

@@ -71,7 +71,7 @@ def predictions(
             raise SettingsError(
                 f"other_forcing={path} gives answers for {there[0]} to {there[-1]}, "
                 f"but {months[0]} to {months[-1]} are scored. Prepare forcing that "
-                f"covers them and {emulator.history} months before."
+                f"covers them and, before them, {emulator.needs}."
             )
         values = answer[flux].transpose("teacher", "time", "lat", "lon").to_numpy()
         packed = values.reshape(*values.shape[:2], -1)[..., cells]
