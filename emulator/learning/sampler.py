@@ -95,7 +95,14 @@ class Sampler:
 
 
 def _groups(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Return the windows of each teacher and first month, simulations in order."""
-    ordered = windows[np.lexsort((windows[:, 0], windows[:, 2], windows[:, 1]))]
-    begins = np.flatnonzero((ordered[1:, 1:] != ordered[:-1, 1:]).any(axis=1)) + 1
-    return np.split(ordered, begins)
+    """Return the windows of each teacher and first month, simulations in order.
+
+    A window that comes twice, as those of years drawn again, comes in two groups.
+    """
+    found, counts = np.unique(windows, axis=0, return_counts=True)
+    rows = found.repeat(counts, axis=0)
+    turn = np.concatenate([np.arange(count) for count in counts])
+    order = np.lexsort((rows[:, 0], turn, rows[:, 2], rows[:, 1]))
+    keys = np.column_stack([rows[:, 1:], turn])[order]
+    begins = np.flatnonzero((keys[1:] != keys[:-1]).any(axis=1)) + 1
+    return np.split(rows[order], begins)

@@ -78,3 +78,13 @@ def test_simulations_come_together_with_the_same_cells() -> None:
                 for cell in one
             }
     assert len(shown) == 6 * len(CELLS)
+
+
+def test_years_drawn_again_come_in_groups_of_their_own() -> None:
+    twice = np.concatenate([WINDOWS, WINDOWS[:2], WINDOWS[6:8]])
+    drawn = Sampler(twice, CELLS, samples=1, cells_per_sample=0, seed=1, together=True)
+    for group in drawn.groups:
+        assert len(np.unique(group, axis=0)) == len(group)
+        assert len(np.unique(group[:, 1:], axis=0)) == 1
+    found = np.concatenate(drawn.groups)
+    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, twice.tolist()))
