@@ -189,10 +189,10 @@ class LearningSettings:
             "or learning.contrast not empty",
         )
         require(
-            len(self.contrast) in (0, 2),
+            len(set(self.contrast)) == len(self.contrast) in (0, 2),
             "learning.contrast",
             self.contrast,
-            "two simulations, or empty",
+            "two different simulations, or empty",
         )
         years = self.unlabelled_years
         require(
@@ -364,6 +364,12 @@ class TrainSettings:
                 f"learning.weak uses annual totals, which hold the labels of the "
                 f"held-out region {self.split.held_out_region}. Set learning.weak."
                 f"weight and learning.weak.regional_weight to 0."
+            )
+        if self.model.pools and self.learning.weak.is_used:
+            raise SettingsError(
+                f"learning.weak uses single years, but the pools of this model carry "
+                f"carbon from {self.model.start_year} on. Set learning.weak.weight and "
+                f"learning.weak.regional_weight to 0, or leave model.pools empty."
             )
         if self.model.needs_map and self.learning.cells_per_batch:
             raise SettingsError(

@@ -19,6 +19,7 @@ from emulator.learning.settings import (
     settings_to_dict,
     write_settings,
 )
+from emulator.learning.weak_settings import WeakSettings
 from emulator.models import PointwiseSettings, RecurrentSettings, UnetSettings
 from tests.learning.runs import small_gru, tiny_settings
 
@@ -139,6 +140,7 @@ def test_unknown_and_missing_settings_are_named() -> None:
             "a multiple of 12 while learning.years_weight",
         ),
         ({"contrast": ["S1"]}, r"learning.contrast is \['S1'\], but must be two"),
+        ({"contrast": ["S1", "S1"]}, r"'S1'\], but must be two different simulations"),
         ({"contrast_weight": -1.0}, "learning.contrast_weight is -1.0"),
         ({"component_weight": -1.0}, "learning.component_weight is -1.0"),
         ({"weight_decay": -1.0}, "learning.weight_decay is -1.0"),
@@ -226,5 +228,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     pools = small_gru(pools=[2.0], start_year=1991)
     with pytest.raises(SettingsError, match=r"begin with model.start_year, but learni"):
         settings(model=pools, learning=LearningSettings(aligned=False))
+    weak = LearningSettings(weak=WeakSettings(weight=1.0))
+    with pytest.raises(SettingsError, match=r"weak uses single years.* 1991 on. Set"):
+        settings(model=pools, learning=weak)
     free = RecurrentSettings(encoder="tcn")
     settings(model=free, learning=LearningSettings(months_per_sample=7))
