@@ -114,7 +114,9 @@ def gather_weak(
     cells = _cells(whole)
     if settings.workbook:
         book = workbook.read(Path(settings.workbook))
-        totals = _totals_of_table(settings, book, whole, known, cells)
+        # Labels of test years are in the cube, but nothing may be learned from them.
+        learned = _without_years(known, test)
+        totals = _totals_of_table(settings, book, whole, learned, cells)
         source = f"Global Carbon Budget {book.edition}, columns of models"
     else:
         totals = _totals_of_labels(whole, cells)
@@ -134,7 +136,7 @@ def gather_weak(
         )
         return None
     if scaled_by_own:
-        _require_labels(known, windows)
+        _require_labels(_without_years(known, test), windows)
     seen = torch.zeros_like(totals, dtype=torch.bool)
     seen[windows[:, 0], windows[:, 1], year_places(whole.months)[windows[:, 2]]] = True
     totals = totals.where(seen, torch.nan)
@@ -240,6 +242,13 @@ def _cells(cube: Cube) -> Tensor:
     """Return where each teacher has each flux: everywhere, if nobody knows."""
     there = cube.labels.isfinite().any(dim=2).any(dim=0)
     return there | ~there.any(dim=-1, keepdim=True)
+
+
+def _without_years(cube: Cube, years: NDArray[np.int64]) -> Cube:
+    """Return the cube without the labels of some years."""
+    hidden = torch.from_numpy(np.isin(years_of(cube.months), years))
+    labels = cube.labels.where(~hidden[:, None, None], torch.nan)
+    return replace(cube, labels=labels)
 
 
 def _require_labels(known: Cube, windows: NDArray[np.int64]) -> None:

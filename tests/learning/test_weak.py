@@ -301,6 +301,19 @@ def test_a_table_is_moved_to_the_level_of_known_labels(
     assert found.about == "Global Carbon Budget 2024, columns of models, 2008 to 2017"
 
 
+def test_labels_of_test_years_do_not_move_a_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cube = small_cube(YEARS, simulations=("S0", "S2"))
+    known = early(cube)
+    tested = torch.from_numpy(np.isin(years_of(cube.months), TEST))
+    known.labels[:, :, tested] = 1.0
+    column = np.arange(1998.0, 2024.0)
+    found = from_table(monkeypatch, cube, {"ONE": column}, known)
+    wanted = from_table(monkeypatch, cube, {"ONE": column})
+    torch.testing.assert_close(found.totals, wanted.totals, equal_nan=True)
+
+
 def test_a_teacher_without_labels_is_believed_as_it_stands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
