@@ -10,6 +10,7 @@ are not there keep their section from an earlier call.
 
 import json
 import logging
+import shlex
 import shutil
 import subprocess
 import sys
@@ -190,14 +191,18 @@ def _sweep(sweep: Sweep) -> None:
 
 
 def sweep_text(sweep: Sweep, comparison: str) -> str:
-    """Return the section of one ablation: what is compared, and the first table."""
-    said, *tables = comparison.split("\n### ")
+    """Return the section of one ablation: the first table of each of its panels."""
+    said, *panels = comparison.split("\n## ")
     words = [line for line in said.splitlines() if line.startswith("**Evidence")]
     lines = [f"## {sweep.title}", "", *words, "", "```sh"]
-    lines += [" ".join(["sink-emulator", *command]) for command in sweep.commands]
+    lines += [shlex.join(["sink-emulator", *command]) for command in sweep.commands]
     lines += ["```", "", f"![{sweep.title}](figures/{sweep.name}.png)", ""]
-    lines += [f"### {tables[0].rstrip()}"]
-    return "\n".join(lines) + "\n"
+    for panel in panels or [said]:
+        name, *tables = panel.split("\n### ")
+        title = [name.splitlines()[0]] if panels else []
+        first, *table = tables[0].rstrip().splitlines()
+        lines += [f"**{', '.join([*title, first])}**", *table, ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _command(*words: str) -> str:

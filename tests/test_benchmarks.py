@@ -10,7 +10,7 @@ pytest.importorskip(
     "psutil", reason="the benchmarks need psutil: pip install '.[bench]'"
 )
 
-from benchmarks import answering, inputs, learning, making, report
+from benchmarks import answering, inputs, learning, making, report, results
 from benchmarks.measuring import Cost, Promise, Row, environment, measure
 from emulator.carbon.errors import SettingsError
 from tests.learning.runs import tiny_data, tiny_settings
@@ -110,3 +110,19 @@ def test_split_of_an_unknown_store_keeps_its_gaps() -> None:
 def test_store_must_tell_its_settings(land_store: Path) -> None:
     with pytest.raises(SettingsError, match="does not tell the settings"):
         inputs.data_of_store(land_store)
+
+
+def test_section_of_an_ablation_has_the_first_table_of_each_panel() -> None:
+    said = "# name\n\n**Evidence: testbed.** Words.\n\n| variant |\n"
+    tables = "\n### nbp: mean\n\n| a |\n\n### nbp: one\n\n| b |\n"
+    sweep = results.Sweep("name", "Title", ("learning.steps=1",))
+    text = results.sweep_text(sweep, said + tables)
+    assert "sink-emulator train -m experiment=name paths=demo learning.steps=1" in text
+    assert "'baselines.names=[climatology,trend,ridge]'" in text
+    assert "**Evidence: testbed.** Words." in text
+    assert "**nbp: mean**\n\n| a |" in text
+    assert "| b |" not in text
+    panels = "\n## one\n" + tables + "\n## two\n" + tables
+    text = results.sweep_text(sweep, said + panels)
+    assert "**one, nbp: mean**" in text
+    assert "**two, nbp: mean**" in text
