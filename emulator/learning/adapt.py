@@ -37,8 +37,8 @@ from emulator.learning.blocks import Block, answerable, plan_blocks
 from emulator.learning.checkpoint import Checkpoint
 from emulator.learning.losses import cell_weights
 from emulator.learning.normalise import Normaliser
-from emulator.learning.references import LabelStatistics
-from emulator.models import build_network
+from emulator.learning.references import LabelStatistics, balance_channels
+from emulator.models import ModelSettings, build_network
 
 Mask = NDArray[np.bool_]
 Years = NDArray[np.int64]
@@ -492,7 +492,7 @@ def _reference(
     own = LabelStatistics.fit(cube, chosen, rows, month, told)
     others = _mean_teacher(known)
     if settings.reference == "others" or not _knows_labels(member):
-        return replace(others, labelled=own.known)
+        return _balanced(replace(others, labelled=own.known), model)
     years = float(rows.sum()) / 12
     scale, deviation = (
         moderated(mine, theirs.double(), years, settings.prior_years)
@@ -501,20 +501,31 @@ def _reference(
     slope = own.slope
     if model.label_climatology == "co2" and not can_slope:
         slope = others.slope.double()
-    channels = replace(own, spread=deviation).channels()
-    if model.closure:
-        # As in fit_normaliser: the unit of each flux over that of the first.
-        channels = torch.cat([channels, scale / scale[:, :1]], dim=1)
-    shared = known.static[:1, : known.static.shape[1] - channels.shape[1]]
-    return replace(
+    channels = replace(own, spread=deviation).channels().float()
+    # As in fit_normaliser: the place, what labels say, what a balance needs.
+    end = known.static.shape[1] - (1 + scale.shape[1] if model.is_balance else 0)
+    shared, needed = known.static[:1, : end - channels.shape[1]], known.static[:1, end:]
+    adapted = replace(
         known,
-        static=torch.cat([shared, channels.float()], dim=1).contiguous(),
+        static=torch.cat([shared, channels, needed], dim=1).contiguous(),
         reference=(own.mean + slope * (known.co2_centre - own.co2_mean)).float(),
         slope=slope.float(),
         scale=scale.float(),
         spread=deviation.float(),
         labelled=own.known,
     )
+    return _balanced(adapted, model)
+
+
+def _balanced(normaliser: Normaliser, model: ModelSettings) -> Normaliser:
+    """Let what a balance of carbon needs of a cell follow reference and scale."""
+    if not model.is_balance:
+        return normaliser
+    needed = balance_channels(
+        normaliser.reference, normaliser.scale, normaliser.labelled
+    )
+    place = normaliser.static[:, : -needed.shape[1]]
+    return replace(normaliser, static=torch.cat([place, needed], dim=1).contiguous())
 
 
 def moderated(own: Tensor, others: Tensor, years: float, prior: float) -> Tensor:

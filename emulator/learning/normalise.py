@@ -19,7 +19,7 @@ from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import month_of
 from emulator.data.slow import year_places
 from emulator.data.windows import Cube
-from emulator.learning.references import LabelStatistics, standard
+from emulator.learning.references import LabelStatistics, balance_channels, standard
 from emulator.models import ModelSettings
 
 DEVIATION_FLOOR = 0.01
@@ -50,7 +50,7 @@ class Normaliser:
         slow_mean: Mean of each slow mean; (span * forcing, cell).
         slow_spread: Its standard deviation, of all cells alike; (span * forcing,).
         static: Standardised static channels, and for a balance of carbon those that
-            it needs (``LabelStatistics.balance``); (teacher, static, cell).
+            it needs (``balance_channels``); (teacher, static, cell).
         reference: Flux at ``co2_centre``, kg m-2 s-1; (teacher, 12, flux, cell).
         slope: Its change per unit of CO2 as it is told; (teacher, 12, flux, cell).
         scale: Unit of the network's answer, kg m-2 s-1; (teacher, flux, cell).
@@ -200,7 +200,10 @@ def fit_normaliser(
     if model.label_climatology != "none":
         static = torch.cat([static, labels.channels()], dim=1)
     if model.is_balance:
-        static = torch.cat([static, labels.balance(centre)], dim=1)
+        needed = balance_channels(
+            labels.reference_at(centre), labels.scale, labels.known
+        )
+        static = torch.cat([static, needed], dim=1)
     return Normaliser(
         forcing_channels=model.forcing_channels,
         **fitted,

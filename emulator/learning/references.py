@@ -95,22 +95,6 @@ class LabelStatistics:
         """Return the reference at a CO2 of ``co2``."""
         return self.mean + self.slope * (co2 - self.co2_mean)
 
-    def balance(self, co2: float) -> Tensor:
-        """Return the reference's annual mean and all units, in the first flux's unit.
-
-        Args:
-            co2: Where the reference is taken, as it is told.
-
-        Returns:
-            One channel for the first flux's mean, then one a flux, 0 where a teacher
-            does not have the flux: then it is no part of the sum;
-            (teacher, 1 + flux, cell).
-        """
-        mean = self.reference_at(co2).mean(dim=1)[:, :1]
-        channels = torch.cat([mean, self.scale], dim=1) / self.scale[:, :1]
-        known = torch.cat([self.known[:, :1], self.known], dim=1)
-        return torch.where(known, channels, 0.0)
-
     def channels(self) -> Tensor:
         """Return the twelve months and the log spread; (teacher, 13 * flux, cell)."""
         parts = []
@@ -120,6 +104,24 @@ class LabelStatistics:
             parts.append(standard(months, known[:, None].expand_as(months)))
             parts.append(standard(self.spread[:, flux].log(), known)[:, None])
         return torch.cat(parts, dim=1)
+
+
+def balance_channels(reference: Tensor, scale: Tensor, known: Tensor) -> Tensor:
+    """Return what a balance of carbon needs of a cell, in the first flux's unit.
+
+    Args:
+        reference: Flux by calendar month, kg m-2 s-1; (teacher, 12, flux, cell).
+        scale: Unit of the network's answer, kg m-2 s-1; (teacher, flux, cell).
+        known: Where a teacher has a flux; bool, (teacher, flux, cell).
+
+    Returns:
+        The annual mean of the first flux's reference, then the unit of each flux, 0
+        where a teacher does not have the flux: then it is no part of the sum;
+        (teacher, 1 + flux, cell).
+    """
+    mean = reference.mean(dim=1)[:, :1]
+    channels = torch.cat([mean, scale], dim=1) / scale[:, :1]
+    return torch.where(torch.cat([known[:, :1], known], dim=1), channels, 0.0)
 
 
 def _sums(

@@ -287,6 +287,37 @@ def test_every_kind_of_run_adapts(
         assert ("these years" in text) == is_own
 
 
+@pytest.mark.parametrize(
+    ("model", "months"),
+    [
+        (small_gru(fluxes=["nbp", "gpp", "ra", "rh"], closure=True), 12),
+        (small_gru(fluxes=["nbp"], pools=[5.0], start_year=1991), 240),
+    ],
+)
+def test_a_balance_knows_the_new_teachers_mean_and_units(
+    model: ModelSettings, months: int, land_store: Path, store: Path, tmp_path: Path
+) -> None:
+    member = member_of(tmp_path / "run", land_store, model, months_per_sample=months)
+    cube = cube_of_teacher(member, store, "MIDDLE")
+    fluxes = len(model.fluxes)
+    labels = cube.labels[:, 0, np.isin(years_of(cube.months), YEARS)]
+    means = {"own": labels[:, :, 0].double().mean(dim=(0, 1)).float()}
+    for reference in ("own", "others"):
+        settings = FewShotSettings(steps=1, reference=reference)
+        found = adapt(member, cube, YEARS, settings).normaliser
+        there = found.labelled[0].all(dim=0)
+        mean, units = found.static[0, -1 - fluxes], found.static[0, -fluxes:]
+        scale = found.scale[0]
+        torch.testing.assert_close(units[:, there], (scale / scale[0])[:, there])
+        # The reference of others is left as it is, one's own is then profiled out.
+        wanted = means.get(reference, found.reference[0, :, 0].mean(dim=0)) / scale[0]
+        torch.testing.assert_close(mean[there], wanted[there], rtol=1e-4, atol=1e-5)
+        place = found.static.shape[1] - 1 - 14 * fluxes
+        torch.testing.assert_close(
+            found.static[:, :place], member.normaliser.static[:1, :place]
+        )
+
+
 def test_reference_of_others_is_their_mean(member: Checkpoint, cube: Cube) -> None:
     found = adapt(member, cube, YEARS, FewShotSettings(steps=1, reference="others"))
     known = member.normaliser
