@@ -1,4 +1,7 @@
-"""``metrics.csv``: one row a validation, appended as training goes."""
+"""``metrics.csv``: one row a validation, added as training goes.
+
+A term of the loss has columns only where a run has the term.
+"""
 
 import csv
 from pathlib import Path
@@ -6,18 +9,20 @@ from pathlib import Path
 from emulator.learning.losses import TERMS
 
 METRICS_FILE = "metrics.csv"
-COLUMNS = (
+
+_SCORES = (
     "member",
     "stage",
     "step",
     "train_loss",
     "validation_cells",
     "validation_annual",
+)
+_TERMS = (
     *(f"gradient_{term}" for term in TERMS),
     *(f"cosine_{term}" for term in TERMS if term != "cells"),
-    "rate",
-    "seconds",
 )
+_COURSE = ("rate", "seconds")
 
 
 class MetricsFile:
@@ -26,7 +31,7 @@ class MetricsFile:
     Args:
         path: The file; made with its header if missing.
         member: Seed of the member.
-        stage: "choose" or "refit".
+        stage: "choose" or "refit", or what comes before one of them.
     """
 
     def __init__(self, path: Path, member: int, stage: str) -> None:
@@ -37,31 +42,32 @@ class MetricsFile:
 
     def rewind(self, step: int) -> None:
         """Drop rows of this member and stage beyond ``step``: they will come again."""
-        rows = self._rows()
-        kept = [row for row in rows if not self._is_later(row, step)]
-        temporary = self.path.with_suffix(".part")
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(kept)
-        temporary.replace(self.path)
+        self._write([row for row in self._rows() if not self._is_later(row, step)])
 
     def append(self, **values: float) -> None:
         """Add a row."""
-        rounded = {name: f"{value:.6g}" for name, value in values.items()}
-        rounded["step"] = str(int(values["step"]))
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(
-                {"member": self.member, "stage": self.stage, **rounded}
+        row = {name: f"{value:.6g}" for name, value in values.items()}
+        row |= {"member": str(self.member), "stage": self.stage}
+        row["step"] = str(int(values["step"]))
+        self._write([*self._rows(), row])
+
+    def _write(self, rows: list[dict[str, str]]) -> None:
+        """Put the rows under the columns that they need, whole or not at all."""
+        terms = [name for name in _TERMS if any(row.get(name) for row in rows)]
+        temporary = self.path.with_suffix(".part")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(
+                file, (*_SCORES, *terms, *_COURSE), extrasaction="ignore"
             )
+            writer.writeheader()
+            writer.writerows(rows)
+        temporary.replace(self.path)
 
     def _rows(self) -> list[dict[str, str]]:
         if not self.path.exists():
             return []
         with self.path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        # A kill may have cut the last row short.
-        return [row for row in rows if None not in row.values()]
+            return list(csv.DictReader(file))
 
     def _is_later(self, row: dict[str, str], step: int) -> bool:
         mine = row["member"] == str(self.member) and row["stage"] == self.stage
