@@ -25,6 +25,7 @@ from emulator.learning.settings import (
     write_settings,
 )
 from emulator.learning.stage import Outcome, run_stage
+from emulator.learning.sweeps import member_folders
 from emulator.learning.weak import WeakLabels, gather_weak
 from emulator.learning.withheld import withhold_late, withhold_random, years_but_test
 
@@ -69,9 +70,12 @@ def train(
             f"The run's folder {run_dir} cannot be written: {error.strerror}. Choose "
             f"another with paths.runs, or make it writable."
         ) from error
-    seeds = range(settings.seed, settings.seed + settings.learning.members)
-    folders = {seed: run_dir / "members" / str(seed) for seed in seeds}
-    missing = [seed for seed in seeds if not (folders[seed] / CHECKPOINT_FILE).exists()]
+    folders = member_folders(settings, run_dir)
+    missing = [
+        seed
+        for seed, folder in folders.items()
+        if not (folder / CHECKPOINT_FILE).exists()
+    ]
     if not missing:
         log.info("Found %s finished.", run_dir)
         return run_dir

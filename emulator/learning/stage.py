@@ -29,11 +29,7 @@ from emulator.learning.semisupervised import MeanTeacher
 from emulator.learning.settings import TrainSettings
 from emulator.learning.trainer import fit_module
 from emulator.learning.training import LAST_FILE, EmulatorTraining, Materials
-from emulator.learning.unlabelled import (
-    open_forcing,
-    open_windows,
-    without,
-)
+from emulator.learning.unlabelled import open_forcing, open_windows, without
 from emulator.learning.validation import Validation, years_from_first
 from emulator.learning.weak import WeakLabels, WeakLoss
 from emulator.models import NetworkShape, build_network

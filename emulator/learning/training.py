@@ -53,7 +53,7 @@ class Materials:
         contrast: Places of two simulations among those drawn together, and how many
             these are; None = no term.
         mean_teacher: Months without labels in the loss; None = none.
-        weak: Annual totals of such months in the loss; None = none.
+        weak: Annual totals of years without monthly labels in the loss; None = none.
         validation: What chooses the weights; None = no choice, the last ones stay.
         metrics: Where rows go.
         settings: The fit.

@@ -27,7 +27,6 @@ FIRST_STOCK = 3.0
 """Unit of the stocks at the start: three years of a cell's typical anomaly, the order
 of what pools of ten years hold; with it weights near zero are a fair first guess."""
 
-
 SMALLEST_UNIT = 1e-6
 """Of a component beside the net flux; real ones are 0.1 to 10."""
 
