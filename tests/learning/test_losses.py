@@ -10,7 +10,6 @@ from emulator.carbon.budget import annual_total
 from emulator.data.windows import Cube
 from emulator.learning.batch import Batch
 from emulator.learning.losses import (
-    TERMS,
     AnnualLoss,
     cell_loss,
     cell_weights,
@@ -19,7 +18,6 @@ from emulator.learning.losses import (
     season_loss,
     years_loss,
 )
-from emulator.learning.metrics import COLUMNS
 from emulator.learning.normalise import Normaliser, fit_normaliser
 from emulator.models import RecurrentSettings
 from tests.learning.cubes import chosen_years, small_cube
@@ -109,13 +107,6 @@ def test_balance_is_length_and_angle_of_gradients() -> None:
     assert found["gradient_globe"] == 0
     assert np.isnan(found["cosine_globe"])
     assert weight.grad is None
-    assert set(found) <= set(COLUMNS)
-
-
-def test_every_term_has_its_columns() -> None:
-    for term in TERMS:
-        assert f"gradient_{term}" in COLUMNS
-        assert (f"cosine_{term}" in COLUMNS) == (term != "cells")
 
 
 def test_contrast_sees_differences_of_two_simulations_only() -> None:
