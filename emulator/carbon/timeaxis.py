@@ -18,6 +18,8 @@ Months = NDArray[np.datetime64]
 Span = tuple[int, int]
 Part = Literal["train", "validation", "test", "withheld"]
 
+MONTHS_PER_YEAR = 12
+
 CALENDARS = {
     **dict.fromkeys(("standard", "gregorian", "proleptic_gregorian"), "standard"),
     **dict.fromkeys(("noleap", "365_day"), "noleap"),

@@ -23,7 +23,13 @@ import xarray as xr
 
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.grid import Grid
-from emulator.carbon.timeaxis import Months, as_months, month_of, years_of
+from emulator.carbon.timeaxis import (
+    MONTHS_PER_YEAR,
+    Months,
+    as_months,
+    month_of,
+    years_of,
+)
 from emulator.data.readers import workbook
 from emulator.data.stores import TRAINING_SCHEMA, open_store
 from emulator.data.windows import MONTHS_AT_ONCE
@@ -40,7 +46,6 @@ from emulator.evaluation.backcast_known import (
 )
 from emulator.evaluation.backcast_settings import BackcastSettings
 from emulator.evaluation.forecasts import Subject
-from emulator.evaluation.metrics import MONTHS_PER_YEAR
 from emulator.learning.checkpoint import CHECKPOINT_FILE
 from emulator.learning.fit import refit, train, training_cube
 from emulator.learning.inference import Emulator, load_emulator

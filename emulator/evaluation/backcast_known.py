@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from emulator.carbon.timeaxis import Months, as_months, years_of
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR, Months, as_months, years_of
 from emulator.data.sequence import UNKNOWN
 from emulator.evaluation.backcast_settings import DelaySettings
-from emulator.evaluation.metrics import MONTHS_PER_YEAR
 
 Array = npt.NDArray[np.floating]
 Month = np.datetime64

@@ -16,9 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from emulator.carbon.timeaxis import Months, month_of, seconds_per_month, years_of
+from emulator.carbon.timeaxis import (
+    MONTHS_PER_YEAR,
+    Months,
+    month_of,
+    seconds_per_month,
+    years_of,
+)
 from emulator.carbon.units import KG_PER_PETAGRAM
-from emulator.evaluation.metrics import MONTHS_PER_YEAR
 
 Array = npt.NDArray[np.floating]
 

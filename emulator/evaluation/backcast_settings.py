@@ -4,13 +4,12 @@ import re
 from dataclasses import dataclass, field
 
 from emulator.carbon.errors import SettingsError
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR
 
 CHOICES = ("first", "each")
 
 PERIOD = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))/(\d{4}-(?:0[1-9]|1[0-2]))")
 """First and last month of a span."""
-
-MONTHS_PER_YEAR = 12
 
 
 @dataclass

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from emulator.carbon.timeaxis import month_of, seconds_per_month
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR, month_of, seconds_per_month
 from emulator.carbon.units import KG_PER_PETAGRAM, SECONDS_PER_YEAR
-from emulator.evaluation.metrics import MONTHS_PER_YEAR, Array, Months
+from emulator.evaluation.metrics import Array, Months
 
 FEWEST_DRAWS = 50
 """Fewest draws that are given out: the ends of a 90 % interval then have two or three

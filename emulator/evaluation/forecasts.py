@@ -15,14 +15,13 @@ import numpy.typing as npt
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.grid import Grid
 from emulator.carbon.regions import latitude_bands
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR
 from emulator.data.windows import Cube
 from emulator.evaluation.calibration import CALIBRATION_FILE, Calibration, Key, read
 from emulator.evaluation.hindcast import covered
 from emulator.evaluation.scores import NET_FLUXES, TRANSIENT
 from emulator.evaluation.task import Array, Mask
 from emulator.learning.inference import Emulator
-
-MONTHS_PER_YEAR = 12
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from emulator.carbon.timeaxis import YearSplit, years_of
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR, YearSplit, years_of
 from emulator.data.windows import Cube
 from emulator.evaluation import metrics
 from emulator.evaluation.hindcast import annual_totals, covered
-from emulator.evaluation.metrics import MONTHS_PER_YEAR, Moments
+from emulator.evaluation.metrics import Moments
 from emulator.evaluation.task import Array, Mask
 from emulator.learning.withheld import years_but_test
 

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from emulator.carbon.timeaxis import month_of, years_of
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR, month_of, years_of
 
 Array = npt.NDArray[np.floating]
 Months = npt.NDArray[np.datetime64]
-
-MONTHS_PER_YEAR = 12
 
 WEAK_SEASON = 0.1
 """Share of the area whose season is too weak for a phase: the tenth percentile of the

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from emulator.carbon.errors import CheckpointError, SettingsError
 from emulator.carbon.grid import Grid
-from emulator.carbon.timeaxis import years_of
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR, years_of
 from emulator.data.regrid import conservative
 from emulator.data.stores import code_version
 from emulator.data.windows import Cube
@@ -26,7 +26,6 @@ from emulator.evaluation import calibration, forecasts
 from emulator.evaluation.calibration import CALIBRATION_FILE, ENOUGH_YEARS, Key
 from emulator.evaluation.forecasts import Forecast, Subject
 from emulator.evaluation.hindcast import covered, hidden_cells
-from emulator.evaluation.metrics import MONTHS_PER_YEAR
 from emulator.evaluation.scorecard import find_run, find_store
 from emulator.evaluation.settings import CalibrateSettings
 from emulator.evaluation.task import Array, Mask

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from emulator.carbon.closure import COMPONENT_SIGNS
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR
 from emulator.models.base import ModelSettings, NetworkShape
 from emulator.models.conditioning import Context, quiet_linear
-
-MONTHS_PER_YEAR = 12
 
 LARGEST_CHANGE = 2.0
 """Of the logarithm of a pool's turnover time: a cell's may be e^2 = 7.4 times longer or
@@ -152,17 +151,16 @@ class Pools(nn.Module):
         if self.is_free:
             stays = torch.zeros_like(share[..., :1])
             share = torch.cat([share, stays], -1).softmax(-1)[..., : self.count]
-            steady = place[:, None, :, -1]
         else:
             net = net + mean
-            share, steady = share.softmax(-1), torch.zeros_like(mean)
+            share = share.softmax(-1)
         taken = share[:, None] * net[..., None] / MONTHS_PER_YEAR
         stocks = running(
             torch.cat([first[:, None], taken[:, :-1]], dim=1),
             (-rate / MONTHS_PER_YEAR).exp()[:, None],
         )
-        back: Tensor = (stocks * rate[:, None]).sum(dim=-1) + steady
-        return back
+        back: Tensor = (stocks * rate[:, None]).sum(dim=-1)
+        return back + place[:, None, :, -1] if self.is_free else back
 
 
 def running(added: Tensor, kept: Tensor) -> Tensor:
