@@ -19,14 +19,18 @@ comma := ,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all lint format types contracts notebooks bench docs \
-        results clean
+.PHONY: help setup system demo test test-all lint format types contracts notebooks bench \
+        docs results clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
 	  awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(CORE) $(CORE)-dev $(CORE)-notebooks $(foreach e,$(subst $(comma), ,$(EXTRAS)),$(CORE)-$(e)) ## Install everything for work on the code (TORCH_INDEX=..., EXTRAS=grib,slurm)
+
+system: ## Debian packages that some tests use and skip without: a browser, CDO, strace (as root)
+	command -v chromium cdo strace > /dev/null || \
+	  { apt-get update -q && apt-get install -q -y --no-install-recommends chromium cdo strace; }
 
 demo: $(CORE) ## The whole path on a simulated Earth, in minutes on two cores
 	$(BIN)/sink-emulator demo
