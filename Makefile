@@ -29,7 +29,7 @@ help: ## Show this list
 setup: $(CORE) $(CORE)-dev $(CORE)-notebooks $(foreach e,$(subst $(comma), ,$(EXTRAS)),$(CORE)-$(e)) ## Install everything for work on the code (TORCH_INDEX=..., EXTRAS=grib,slurm)
 
 system: ## Debian packages that some tests use and skip without: a browser, CDO, strace (as root)
-	command -v chromium cdo strace > /dev/null || \
+	@{ command -v chromium && command -v cdo && command -v strace; } > /dev/null || \
 	  { apt-get update -q && apt-get install -q -y --no-install-recommends chromium cdo strace; }
 
 demo: $(CORE) ## The whole path on a simulated Earth, in minutes on two cores
