@@ -40,7 +40,7 @@ def plan_blocks(
     length: int,
     memory: int,
     is_anchored: bool,
-    origin: int = 0,
+    origin: int | None = None,
 ) -> list[Block]:
     """Cut time into blocks and keep those that hold a wanted, answerable month.
 
@@ -52,16 +52,20 @@ def plan_blocks(
         memory: Months before a block that its first answer depends on.
         is_anchored: Whether a block must begin at its place in the calendar. If not,
             the first block after unknown months begins where the memory is whole.
-        origin: A month, counted from January 1970, in which a block begins.
+        origin: A month, counted from January 1970, in which the only block begins;
+            None = blocks follow each other, one of them from January 1970 on.
 
     Returns:
         Blocks in order of time; the last may reach beyond the axis, where nothing is
         kept.
     """
     run = known_run(known)
-    offset = (int(months[0].astype(np.int64)) - origin) % length
+    begin = int(months[0].astype(np.int64))
+    starts = range(-(begin % length), months.size, length)
+    if origin is not None:
+        starts = range(origin - begin, origin - begin + 1)
     blocks = []
-    for start in range(-offset, months.size, length):
+    for start in starts:
         inside = np.arange(max(start, 0), min(start + length, months.size))
         whole = inside[run[inside] > memory]
         if not whole.size:

@@ -100,8 +100,12 @@ class Emulator:
         model = self.first.model
         if model.start_year is None:
             return f"up to {self.history} months"
-        begin = np.datetime64(model.origin, "M") - self.memory
-        return f"all months from {begin} on, from which pools are carried"
+        start = np.datetime64(f"{model.start_year}-01", "M")
+        last = start + self.first.months_per_block - 1
+        return (
+            f"all months from {start - self.memory} on, from which pools are carried "
+            f"up to {last}"
+        )
 
     @property
     def forcing_names(self) -> tuple[str, ...]:

@@ -398,6 +398,17 @@ class TrainSettings:
                 "learning.aligned=true."
             )
         length = self.learning.months_per_sample
+        if self.model.start_year is not None:
+            start, split = self.model.start_year, self.split
+            last = max(split.train[1], split.validation[1], split.test[1])
+            if length < (wanted := 12 * (last + 1 - start)):
+                raise SettingsError(
+                    f"Pools are carried through one window, from model.start_year "
+                    f"{start} on, but learning.months_per_sample is {length}, and "
+                    f"{last}, the last year of the split, ends after {wanted}. Set it "
+                    f"to {wanted}, or more for years to come: what lies beyond is "
+                    f"never answered."
+                )
         if self.model.is_anchored and length % 12 and 12 % length:
             raise SettingsError(
                 f"learning.months_per_sample is {length}, but windows of this model "

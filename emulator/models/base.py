@@ -190,9 +190,12 @@ class ModelSettings:
         return bool(self.pools)
 
     @property
-    def origin(self) -> int:
-        """A month, counted from January 1970, in which an anchored window starts."""
-        return 0 if self.start_year is None else 12 * (self.start_year - 1970)
+    def origin(self) -> int | None:
+        """The month, counted from January 1970, in which the only window starts.
+
+        None without pools: windows may follow each other.
+        """
+        return None if self.start_year is None else 12 * (self.start_year - 1970)
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """Return the network, with weights drawn from torch's global generator."""

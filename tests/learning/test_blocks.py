@@ -37,6 +37,28 @@ def test_free_blocks_start_where_the_memory_is_whole() -> None:
     assert answerable(blocks, MONTHS.size)[3:].all()
 
 
+def test_an_origin_begins_the_only_block() -> None:
+    # Neither 2000, where another twelve months would begin, nor 2002 is answered.
+    known = np.ones(MONTHS.size, bool)
+    origin = 12 * (2001 - 1970)
+    (block,) = plan_blocks(
+        MONTHS, known, known, length=12, memory=1, is_anchored=True, origin=origin
+    )
+    assert str(MONTHS[block.first]) == "2001-01"
+    assert [str(month) for month in MONTHS[block.kept][[0, -1]]] == [
+        "2001-01",
+        "2001-12",
+    ]
+    early = np.isin(MONTHS.astype("M8[Y]"), np.array(["1999", "2000"], "M8[Y]"))
+    assert not plan_blocks(
+        MONTHS, known, early, length=12, memory=1, is_anchored=True, origin=origin
+    )
+    for outside in (origin - 120, origin + 120):
+        assert not plan_blocks(
+            MONTHS, known, known, length=12, memory=1, is_anchored=True, origin=outside
+        )
+
+
 @given(
     st.lists(st.booleans(), min_size=MONTHS.size, max_size=MONTHS.size),
     st.lists(st.booleans(), min_size=MONTHS.size, max_size=MONTHS.size),

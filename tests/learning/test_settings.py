@@ -228,6 +228,12 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     pools = small_gru(pools=[2.0], start_year=1991)
     with pytest.raises(SettingsError, match=r"begin with model.start_year, but learni"):
         settings(model=pools, learning=LearningSettings(aligned=False))
+    # The last year of the split is 2008: 18 years from 1991 on are 216 months.
+    settings(model=pools, learning=LearningSettings(months_per_sample=216))
+    with pytest.raises(
+        SettingsError, match=r"start_year 1991 on.* is 204, and 2008.* Set it to 216"
+    ):
+        settings(model=pools, learning=LearningSettings(months_per_sample=204))
     weak = LearningSettings(weak=WeakSettings(weight=1.0))
     with pytest.raises(SettingsError, match=r"weak uses single years.* 1991 on. Set"):
         settings(model=pools, learning=weak)
