@@ -423,6 +423,9 @@ def fit_vector(work: _Work, cells: Tensor | None, steps: int) -> Tensor:
         else:
             damping *= 4
         trial = best + _step(found, damping)
+    # No further step tries the last one.
+    if float(_errors(work.gram(trial[None], cells))[0]) < least:
+        best = trial
     return best.clone()
 
 

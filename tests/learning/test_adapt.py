@@ -127,6 +127,18 @@ def test_linear_teacher_is_found_whatever_its_climatology(
     assert torch.allclose(member_scale, torch.tensor(1e-9), rtol=1e-3)
 
 
+def test_the_last_step_counts(member: Checkpoint, cube: Cube) -> None:
+    # The only step is the last one: it leads from the best known teacher, or their
+    # mean, towards the truth, half of the way with a damping of 1 and equal slopes.
+    linear, labelled = linear_case(unit_scale(member), cube, (0.3, -0.7), YEARS)
+    settings = FewShotSettings(prior_years=1e9, steps=1)
+    vector = adapt(linear, labelled, YEARS, settings).weights["teacher.weight"][0]
+    truth = torch.tensor([0.3, -0.7])
+    starts = torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]])
+    start = torch.linalg.vector_norm(starts - truth, dim=1).min()
+    assert torch.linalg.vector_norm(vector - truth) < 0.7 * start
+
+
 def test_one_year_of_one_simulation_says_nothing_of_the_vector(
     member: Checkpoint, cube: Cube
 ) -> None:
