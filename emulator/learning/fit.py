@@ -79,6 +79,7 @@ def train(
     if not missing:
         log.info("Found %s finished.", run_dir)
         return run_dir
+    _warn_of_idle(settings)
     cube = _whole_cube(settings, store, cut)
     known = with_known_labels(cube, settings)
     weak = _weak_labels(settings, cube, known)
@@ -87,6 +88,22 @@ def train(
             log.info("Training member %d in %s.", seed, folders[seed])
             _train_member(settings, split, known, store, run_dir, seed, weak)
     return run_dir
+
+
+def _warn_of_idle(settings: TrainSettings) -> None:
+    """Name settings that change nothing, as they may in one arm of a sweep."""
+    learning = settings.learning
+    if learning.sees_unlabelled:
+        return
+    for name in ("unlabelled_years", "transductive"):
+        if value := getattr(learning, name):
+            log.warning(
+                "learning.%s is %s, but nothing learns from forcing without labels: "
+                "learning.consistency.weight and learning.pretraining.steps are 0. "
+                "Set one of them, or leave it out.",
+                name,
+                value,
+            )
 
 
 @contextmanager
@@ -196,6 +213,7 @@ def _weak_labels(
         known,
         years_but_test(split),
         np.union1d(split.years("test"), split.years("withheld")),
+        settings.years().years("train"),
         settings.model.memory,
         scaled_by_own=settings.model.label_climatology != "none",
     )

@@ -79,6 +79,7 @@ def gather_weak(
     known: Cube,
     years: NDArray[np.int64],
     test: NDArray[np.int64],
+    train: NDArray[np.int64],
     memory: int,
     *,
     scaled_by_own: bool,
@@ -91,6 +92,7 @@ def gather_weak(
         known: The same with the labels that the run may know month by month.
         years: Years that may have weak labels where the settings name none; (year,).
         test: Test years; (year,).
+        train: Training years, whose labels alone may say where a table stands; (year,).
         memory: Months of known forcing that a year needs before it.
         scaled_by_own: Whether the unit of a teacher's answers comes from monthly labels
             of its own (``model.label_climatology``).
@@ -112,10 +114,10 @@ def gather_weak(
     if settings.years:
         years = np.arange(settings.years[0], settings.years[1] + 1)
     cells = _cells(whole)
+    # Labels of other years are in the cube, but they judge what was learned.
+    learned = _of_years(known, train)
     if settings.workbook:
         book = workbook.read(Path(settings.workbook))
-        # Labels of test years are in the cube, but nothing may be learned from them.
-        learned = _without_years(known, test)
         totals = _totals_of_table(settings, book, whole, learned, cells)
         source = f"Global Carbon Budget {book.edition}, columns of models"
     else:
@@ -136,7 +138,7 @@ def gather_weak(
         )
         return None
     if scaled_by_own:
-        _require_labels(_without_years(known, test), windows)
+        _require_labels(learned, windows)
     seen = torch.zeros_like(totals, dtype=torch.bool)
     seen[windows[:, 0], windows[:, 1], year_places(whole.months)[windows[:, 2]]] = True
     totals = totals.where(seen, torch.nan)
@@ -244,20 +246,20 @@ def _cells(cube: Cube) -> Tensor:
     return there | ~there.any(dim=-1, keepdim=True)
 
 
-def _without_years(cube: Cube, years: NDArray[np.int64]) -> Cube:
-    """Return the cube without the labels of some years."""
-    hidden = torch.from_numpy(np.isin(years_of(cube.months), years))
-    labels = cube.labels.where(~hidden[:, None, None], torch.nan)
+def _of_years(cube: Cube, years: NDArray[np.int64]) -> Cube:
+    """Return the cube with the labels of some years only."""
+    kept = torch.from_numpy(np.isin(years_of(cube.months), years))
+    labels = cube.labels.where(kept[:, None, None], torch.nan)
     return replace(cube, labels=labels)
 
 
 def _require_labels(known: Cube, windows: NDArray[np.int64]) -> None:
-    """Refuse weak labels of teachers without any monthly label."""
+    """Refuse weak labels of teachers without any monthly label of training years."""
     own = known.labels.isfinite().flatten(2).any(dim=-1).any(dim=0)
     alone = [known.teachers[t] for t in np.unique(windows[:, 1]) if not own[t]]
     if alone:
         raise SettingsError(
-            f"The run knows no monthly label of {alone}, only weak ones, so that its "
+            f"No training year has a monthly label of {alone}, only weak ones, so its "
             f"answers have no unit. Set model.label_climatology=none, or keep more "
             f"labels."
         )
@@ -327,7 +329,7 @@ def _totals_of_table(
 
     The table sums over another grid and calendar than the store, so that only its
     course is believed where both are known: it is moved by the mean difference to the
-    totals of the labels that the run knows.
+    totals of training labels.
     """
     flux, name = TABLE_FLUX[whole.domain]
     if flux not in whole.fluxes or name not in whole.simulations:

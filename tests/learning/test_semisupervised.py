@@ -1,6 +1,7 @@
 """The mean teacher: its weights, its term, and that it leaves everything else alone."""
 
 import csv
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,24 @@ def test_forcing_of_test_years_is_not_seen_unless_said(tmp_path: Path) -> None:
         ]
         assert same(*runs) != transductive
         assert all(run.about["transductive"] == transductive for run in runs)
+
+
+def test_settings_of_what_is_off_are_named(
+    land_store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    idle = {"unlabelled_years": [1990, 1999], "transductive": True}
+    settings = tiny_settings(steps=2, validate_every=2, **idle)
+    with caplog.at_level(logging.WARNING):
+        train(settings, land_store, tmp_path / "off")
+    told = [message for message in caplog.messages if "nothing learns" in message]
+    assert [message.partition(", ")[0] for message in told] == [
+        "learning.unlabelled_years is [1990",
+        "learning.transductive is True",
+    ]
+    assert all("learning.consistency.weight" in message for message in told)
+    caplog.clear()
+    run_of(land_store, tmp_path / "on", **idle)
+    assert "nothing learns" not in caplog.text
 
 
 def test_labels_of_unlabelled_years_are_not_seen(tmp_path: Path) -> None:
