@@ -109,7 +109,8 @@ class Pools(nn.Module):
 
         D[t + 1] = exp(-k / 12) * D[t] + share * (u[t] + m) / 12,
 
-    and the cell gives back the sum of k * D: linear pools in parallel. Shares, rates
+    and the cell gives back the sum of k * D: linear pools in parallel. With
+    ``pools_fill`` "year" a year's uptake comes at once when it is over. Shares, rates
     and the stocks at the start are functions of teacher and place. In vegetation and
     soil (``steady_flux`` "zero") m is the reference's mean and shares add up to 1: of a
     steady uptake all comes back in the end. At sea ("free") currents bring and take
@@ -124,6 +125,7 @@ class Pools(nn.Module):
         super().__init__()
         self.count = len(settings.pools)
         self.is_free = settings.steady_flux == "free"
+        self.fills_yearly = settings.pools_fill == "year"
         width = 32  # A few numbers of a place: more only learns its noise.
         self.context = Context(shape.teachers, settings.embedding, shape.statics, width)
         self.leave = quiet_linear(width, 4 * self.count + self.is_free)
@@ -155,12 +157,32 @@ class Pools(nn.Module):
             net = net + mean
             share = share.softmax(-1)
         taken = share[:, None] * net[..., None] / MONTHS_PER_YEAR
+        if self.fills_yearly:
+            taken = by_year(taken)
         stocks = running(
             torch.cat([first[:, None], taken[:, :-1]], dim=1),
             (-rate / MONTHS_PER_YEAR).exp()[:, None],
         )
         back: Tensor = (stocks * rate[:, None]).sum(dim=-1)
         return back + place[:, None, :, -1] if self.is_free else back
+
+
+def by_year(taken: Tensor) -> Tensor:
+    """Gather what each year took up in its last month.
+
+    Args:
+        taken: Of each month from a January on; (sample, time, ...).
+
+    Returns:
+        Same shape; nothing of a year that the time axis cuts short.
+    """
+    whole = taken.shape[1] // MONTHS_PER_YEAR
+    end = whole * MONTHS_PER_YEAR
+    gathered = torch.zeros_like(taken)
+    gathered[:, MONTHS_PER_YEAR - 1 : end : MONTHS_PER_YEAR] = (
+        taken[:, :end].unflatten(1, (whole, MONTHS_PER_YEAR)).sum(dim=2)
+    )
+    return gathered
 
 
 def running(added: Tensor, kept: Tensor) -> Tensor:

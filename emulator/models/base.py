@@ -28,6 +28,7 @@ CO2_LEVELS = ("cells", "total")
 CO2_AS = ("level", "rise", "log")
 CO2_BEYOND = ("extrapolate", "hold")
 STEADY_FLUXES = ("zero", "free")
+POOLS_FILL = ("month", "year")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +98,8 @@ class ModelSettings:
         start_year: With pools: the year in whose January they begin. The forcing of
             ``memory`` months before must be known, to nights too, and labels of
             earlier years teach nothing.
+        pools_fill: When pools take in what a cell took up: every "month", or a "year"
+            at its end, as models do whose plants shed and allocate once a year.
         steady_flux: What is left of a flux in the end where nothing changes: "zero"
             (land: pools are in balance), or anything ("free": the sea, where currents
             bring and take carbon).
@@ -119,6 +122,7 @@ class ModelSettings:
     closure: bool = False
     pools: list[float] = field(default_factory=list)
     start_year: int | None = None
+    pools_fill: str = "month"
     steady_flux: str = "zero"
 
     needs_map: ClassVar[bool] = False
@@ -158,6 +162,7 @@ class ModelSettings:
 
     def _check_pools(self) -> None:
         require_choice("model.steady_flux", self.steady_flux, STEADY_FLUXES)
+        require_choice("model.pools_fill", self.pools_fill, POOLS_FILL)
         for years in self.pools:
             require(years > 0, "model.pools", years, "positive numbers of years")
         require(

@@ -3,15 +3,18 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emulator.carbon.errors import SettingsError
 from emulator.models import NetworkShape, RecurrentSettings, build_network
-from emulator.models.balance import Balance, Pools, running
+from emulator.models.balance import Balance, Pools, by_year, running
 
 CELLS, STATICS, FLUXES = 6, 5, ["nbp", "gpp", "rh"]
 POOLS: dict[str, Any] = {"pools": [2.0, 20.0], "start_year": 1951}
@@ -65,10 +68,8 @@ def test_running_sum_is_the_recurrence(added: list[float], kept: float) -> None:
     )
 
 
-def one_pool(years: float, steady_flux: str = "zero") -> Pools:
-    settings = RecurrentSettings(
-        pools=[years], start_year=1951, steady_flux=steady_flux
-    )
+def one_pool(years: float, **more: str) -> Pools:
+    settings = RecurrentSettings(pools=[years], start_year=1951, **more)
     pools = Pools(settings, shape(1))
     pools.requires_grad_(False)
     # Nothing is learned: empty at first, and at sea half of the uptake stays for good.
@@ -102,6 +103,26 @@ def test_what_went_in_comes_back() -> None:
     total = one_pool(5.0)(net, *still()).sum(dim=1) / 12
     # The unit, but for the 1 / 120 by which monthly steps are too large.
     assert float(total[0, 0]) == pytest.approx(1 + 1 / 120, rel=1e-4)
+
+
+def test_pools_filled_by_the_year_hold_nothing_of_the_running_one() -> None:
+    # Two units in the first year, none in the second, one in a third cut at six months.
+    net = torch.zeros(1, 30, CELLS)
+    net[:, :12], net[:, 24:] = 2.0, 2.0
+    given_back = one_pool(10.0, pools_fill="year")(net, *still())[0, :, 0]
+    assert (given_back[:12] == 0).all()
+    # From the third year on: 2 units, a tenth of them a year, decayed for 0, 1, ...
+    # months; the cut year has not come in.
+    wanted = 2 / 10 * torch.exp(-torch.arange(18) / 12 / 10)
+    torch.testing.assert_close(given_back[12:], wanted)
+
+
+@given(hnp.arrays(np.float64, (40, 2), elements=st.floats(-10, 10)))
+def test_a_year_is_gathered_whole(taken: NDArray[np.float64]) -> None:
+    gathered = by_year(torch.from_numpy(taken)[None])[0].numpy()
+    assert gathered.shape == taken.shape
+    np.testing.assert_allclose(gathered.sum(axis=0), taken[:36].sum(axis=0), atol=1e-9)
+    assert set(np.flatnonzero(gathered.any(axis=1))) <= {11, 23, 35}
 
 
 def test_a_steady_reference_is_no_sink_in_the_end() -> None:
@@ -176,6 +197,7 @@ def test_co2_acts_in_a_line() -> None:
         ({"closure": True, "fluxes": ["nbp", "lai"]}, "then some of gpp, ra, rh"),
         ({"pools": [0.0], "start_year": 1951}, "model.pools is 0.0, but must be posit"),
         ({"steady_flux": "none"}, "model.steady_flux is 'none', but must be one of"),
+        ({"pools_fill": "day"}, "model.pools_fill is 'day', but must be one of"),
         ({"pools": [2.0]}, "model.start_year is None, but must be the year"),
         ({"start_year": 1951}, "model.start_year is 1951, but must be"),
         ({"fluxes": ["nbp", "rh"], **POOLS}, "components with rh and model.closure"),
