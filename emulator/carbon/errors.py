@@ -44,3 +44,22 @@ class CheckpointError(UserError):
 
 class SweepError(UserError):
     """Some runs of a sweep did not end; the others did."""
+
+
+class SourceError(UserError):
+    """A source of forcing is unavailable, or what it sent cannot be used.
+
+    Nothing of what was refused is kept; the command line exits with 3, since the next
+    night may find the source mended.
+    """
+
+
+class SanityError(UserError):
+    """A new map cannot be right.
+
+    It is not published and the old one stays; the command line exits with 4.
+    """
+
+
+class LockError(UserError):
+    """Another process is at work in the same place."""
