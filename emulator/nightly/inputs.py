@@ -1,8 +1,8 @@
-"""The forcing of a prediction, from a store that `prepare` made.
+"""The forcing of a prediction, from a store that `prepare` made or from an archive.
 
-A forcing store holds calendar months. A training store serves as well, by the weather
-and CO2 of its transient simulation: the one whose months saw their own weather, not
-recycled years, and a CO2 that changes.
+A forcing store holds calendar months, as does the archive that nights add to. A
+training store serves as well, by the weather and CO2 of its transient simulation: the
+one whose months saw their own weather, not recycled years, and a CO2 that changes.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import xarray as xr
 
 from emulator.carbon.errors import StoreError
 from emulator.carbon.timeaxis import as_months
+from emulator.data import forcing_archive
 from emulator.data.stores import FORCING_SCHEMA, TRAINING_SCHEMA, open_store
 
 OWN_WEATHER = "own_weather"
@@ -59,7 +60,7 @@ def read_forcing(path: Path, domain: str, names: Sequence[str]) -> xr.Dataset:
     """Return forcing by calendar month.
 
     Args:
-        path: A training store or a forcing store.
+        path: A training store, a forcing store, or an archive (``*.icechunk``).
         domain: "land" or "ocean"; the store must be of it.
         names: Forcing variables to read.
 
@@ -93,7 +94,9 @@ def read_forcing(path: Path, domain: str, names: Sequence[str]) -> xr.Dataset:
 
 
 def _open(path: Path) -> xr.Dataset:
-    """Open a store of either schema."""
+    """Open a store of either schema, or an archive."""
+    if path.suffix == ".icechunk":
+        return forcing_archive.read(path)
     try:
         return open_store(path, FORCING_SCHEMA)
     except StoreError:

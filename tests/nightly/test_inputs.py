@@ -6,6 +6,7 @@ import xarray as xr
 
 from emulator.carbon.errors import StoreError
 from emulator.carbon.timeaxis import month_range
+from emulator.data import forcing_archive
 from emulator.data.stores import FORCING_SCHEMA, TRAINING_SCHEMA, write_store
 from emulator.nightly.inputs import find_store, read_forcing
 
@@ -91,6 +92,18 @@ def test_forcing_store_is_taken_as_it_is(tmp_path: Path) -> None:
     forcing = read_forcing(path, "land", ["tas"])
     assert set(forcing.data_vars) == {"tas", "co2", "co2_normal", "status"}
     assert forcing.sizes["time"] == 6
+    assert forcing["own_weather"].all()
+
+
+def test_archive_is_read_like_a_forcing_store(tmp_path: Path) -> None:
+    store = write_store(forcing_store().drop_vars("status"), tmp_path / "store.zarr")
+    archive = tmp_path / "land.icechunk"
+    forcing_archive.seed(archive, store, last=np.datetime64("2000-05"))
+    assert find_store(str(archive), "land", tmp_path) == archive
+    forcing = read_forcing(archive, "land", ["tas"])
+    assert forcing.sizes["time"] == 5
+    assert set(forcing.data_vars) == {"tas", "co2", "co2_normal", "status", "coverage"}
+    assert forcing.attrs["snapshot"] == forcing_archive.snapshot_of(archive)
     assert forcing["own_weather"].all()
 
 
