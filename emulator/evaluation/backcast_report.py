@@ -1,6 +1,5 @@
 """Skill against the number of months that were known: table, JSON, CSV and figure."""
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from emulator.data.stores import code_version
+from emulator.data.writing import write_table, write_text
 from emulator.evaluation import bootstrap, figures, metrics
 from emulator.evaluation.backcast import GLOBE, NETWORK, UNADJUSTED, Backcast, Estimate
 from emulator.evaluation.backcast_settings import BackcastSettings
@@ -164,9 +164,9 @@ def write(found: Backcast, settings: BackcastSettings, run: str) -> Path:
         ``backcast_estimates.csv`` are beside it.
     """
     table = skill(found, sorted(set(settings.months_known)))
-    _csv(found.folder / f"{NAME}.csv", SKILL_COLUMNS, skill_lines(table))
+    write_table(found.folder / f"{NAME}.csv", SKILL_COLUMNS, skill_lines(table))
     estimates = list(estimate_lines(found))
-    _csv(found.folder / f"{NAME}_estimates.csv", COLUMNS, estimates)
+    write_table(found.folder / f"{NAME}_estimates.csv", COLUMNS, estimates)
     content = {
         "run": run,
         "evidence": found.evidence,
@@ -188,13 +188,11 @@ def write(found: Backcast, settings: BackcastSettings, run: str) -> Path:
         ],
     }
     text = json.dumps(content, indent=1, allow_nan=False)
-    (found.folder / f"{NAME}.json").write_text(text)
+    write_text(found.folder / f"{NAME}.json", text)
     scored = [row for row in table if row.scores["rmse"].n]
     if scored:
         figures.save(draw(scored, found), found.folder / f"{NAME}.png")
-    path = found.folder / f"{NAME}.md"
-    path.write_text(markdown(found, scored, run))
-    return path
+    return write_text(found.folder / f"{NAME}.md", markdown(found, scored, run))
 
 
 def estimate_lines(found: Backcast) -> Iterator[tuple[Any, ...]]:
@@ -373,10 +371,3 @@ def _text(score: Score) -> str:
 def _span(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
-
-
-def _csv(path: Path, columns: Sequence[str], lines: Any) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(lines)

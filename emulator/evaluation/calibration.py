@@ -37,6 +37,7 @@ from emulator.carbon.budget import annual_mean, annual_total, area_rate, quadrat
 from emulator.carbon.errors import CheckpointError, SettingsError
 from emulator.carbon.timeaxis import years_of
 from emulator.carbon.units import KG_PER_PETAGRAM, SECONDS_PER_YEAR
+from emulator.data.writing import write_text
 from emulator.evaluation.intervals import effective_trials
 from emulator.evaluation.metrics import (
     Array,
@@ -209,9 +210,7 @@ class Calibration:
             "about": dict(self.about),
             "factors": factors,
         }
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False))
-        temporary.replace(path)
+        write_text(path, json.dumps(content, indent=1, allow_nan=False))
 
 
 def read(path: Path) -> Calibration:

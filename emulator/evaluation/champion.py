@@ -17,6 +17,7 @@ from typing import Any
 
 from emulator.carbon.errors import SettingsError
 from emulator.data.stores import staged
+from emulator.data.writing import write_text
 
 CURRENT = "current"
 RECORD_FILE = "promotion.json"
@@ -134,7 +135,7 @@ def roll_back(domain: str, models_root: Path, *, reason: str = "") -> Path:
         "champion": previous,
         "reason": reason,
     }
-    (now / WITHDRAWN_FILE).write_text(json.dumps(note, indent=1) + "\n")
+    write_text(now / WITHDRAWN_FILE, json.dumps(note, indent=1) + "\n")
     return back
 
 

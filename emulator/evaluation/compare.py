@@ -1,6 +1,5 @@
 """An ablation as a table and a figure: scored runs of a sweep, or named one by one."""
 
-import csv
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.carbon.errors import SettingsError
+from emulator.data.writing import write_table, write_text
 from emulator.evaluation import comparison_figure, figures, leads
 from emulator.evaluation.hindcast import MEAN
 from emulator.evaluation.paired import (
@@ -96,10 +96,8 @@ def compare(settings: CompareSettings, *, runs_root: Path = Path("runs")) -> Pat
     ]
     out = found.out
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.with_name(f"{out.name}.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(_line(panel, row) for panel, row in rows)
+    lines = (_line(panel, row) for panel, row in rows)
+    write_table(out.with_name(f"{out.name}.csv"), COLUMNS, lines)
     named = [
         (panel.name, variant.name, card)
         for panel in found.panels
@@ -110,9 +108,8 @@ def compare(settings: CompareSettings, *, runs_root: Path = Path("runs")) -> Pat
     drawn = _figure(found, rows, settings.reference)
     for ending in ("png", "pdf"):
         figures.save(drawn, out.with_name(f"{out.name}.{ending}"))
-    table = out.with_name(f"{out.name}.md")
-    table.write_text("\n".join(_markdown(found, rows, settings.reference)) + "\n")
-    return table
+    text = "\n".join(_markdown(found, rows, settings.reference)) + "\n"
+    return write_text(out.with_name(f"{out.name}.md"), text)
 
 
 def read_card(run_dir: Path, name: str) -> Card:

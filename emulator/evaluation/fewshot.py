@@ -5,7 +5,6 @@ adapted network is scored on held-out years: beside baselines that know the same
 and no more, and beside a run that was trained with all labels of all teachers.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import YearSplit, years_of
 from emulator.data.stores import TRAINING_SCHEMA, open_store
 from emulator.data.windows import Cube
+from emulator.data.writing import write_table, write_text
 from emulator.evaluation import baselines, figures, metrics
 from emulator.evaluation import task as tasks
 from emulator.evaluation.forecasts import Subject, subject_of
@@ -107,13 +107,9 @@ def few_shot(
     folder = run_dir / FOLDER
     evidence = emulator.attributes()["evidence"]
     figures.save(draw(rows, evidence), folder / f"{NAME}.png")
-    with (folder / f"{NAME}.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(lines(rows))
-    table = folder / f"{NAME}.md"
-    table.write_text(markdown(rows, settings, run_dir.name, evidence))
-    return table
+    write_table(folder / f"{NAME}.csv", COLUMNS, lines(rows))
+    text = markdown(rows, settings, run_dir.name, evidence)
+    return write_text(folder / f"{NAME}.md", text)
 
 
 def lines(rows: Sequence[Row]) -> Iterator[tuple[object, ...]]:

@@ -19,6 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from emulator.carbon.grid import Grid
+from emulator.data.writing import written_whole
 
 Array = npt.NDArray[Any]
 
@@ -189,17 +190,16 @@ def save(figure: Figure, path: Path) -> Path:
         path: Its ending is the format: .png, or .pdf with letters as letters.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
     kind = path.suffix.removeprefix(".")
     # Journals want fonts that can be edited, and the same figure is the same file.
-    with rc_context({"pdf.fonttype": 42}):
+    with rc_context({"pdf.fonttype": 42}), written_whole(path) as part:
         figure.savefig(
-            temporary,
+            part,
             dpi=130,
             format=kind,
             metadata={"CreationDate": None} if kind == "pdf" else None,
         )
-    return temporary.replace(path)
+    return path
 
 
 def panels(

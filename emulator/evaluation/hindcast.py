@@ -21,6 +21,7 @@ from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import years_of
 from emulator.data.stores import TRAINING_SCHEMA, open_store
 from emulator.data.windows import Cube
+from emulator.data.writing import written_whole
 from emulator.evaluation import baselines, enso
 from emulator.evaluation.settings import BaselineSettings
 from emulator.evaluation.task import Array, Mask, Task
@@ -271,7 +272,6 @@ def cached_fit(
     if sum(array.nbytes for array in arrays.values()) <= LARGEST_CACHE:
         choices = {name: baseline.choice for name, baseline in fitted.items()}
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part.npz")
-        np.savez(temporary, allow_pickle=False, choices=json.dumps(choices), **arrays)
-        temporary.replace(path)
+        with written_whole(path) as part:
+            np.savez(part, allow_pickle=False, choices=json.dumps(choices), **arrays)
     return fitted

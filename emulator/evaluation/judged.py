@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from emulator.carbon.grid import Grid
 from emulator.carbon.regions import latitude_bands
+from emulator.data.writing import written_whole
 from emulator.evaluation import baselines, intervals, trees
 from emulator.evaluation.calibration import (
     KEYS,
@@ -196,9 +197,8 @@ def tree_interval(
     normal = baselines.climatology(final, final.wanted)[simulation, 0]
     ends = Ends(lower[simulation] + normal, upper[simulation] + normal)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part.npz")
-    np.savez(temporary, allow_pickle=False, lower=ends.lower, upper=ends.upper)
-    temporary.replace(path)
+    with written_whole(path) as part:
+        np.savez(part, allow_pickle=False, lower=ends.lower, upper=ends.upper)
     return ends
 
 

@@ -19,6 +19,7 @@ import xarray as xr
 
 from emulator.carbon.timeaxis import MONTHS_PER_YEAR, YearSplit, years_of
 from emulator.data.windows import Cube
+from emulator.data.writing import written_whole
 from emulator.evaluation import metrics
 from emulator.evaluation.hindcast import annual_totals, covered
 from emulator.evaluation.metrics import Moments
@@ -140,7 +141,7 @@ def write(cards: Sequence[tuple[str, str, Mapping[str, Any]]], path: Path) -> No
             rows += [about | row for row in [*record["leads"], *record["groups"]]]
     if not rows:
         return
-    with path.open("w", newline="") as file:
+    with written_whole(path) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

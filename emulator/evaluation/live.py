@@ -5,7 +5,6 @@ sinks are those that the edition published; the emulators of the models that are
 live are assumed, with the error that the settings give them, and none is run.
 """
 
-import csv
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from emulator.carbon.errors import UserError
 from emulator.data.readers import workbook
 from emulator.data.readers.workbook import Table, Workbook
+from emulator.data.writing import write_table, write_text
 from emulator.evaluation import ensembles, figures
 from emulator.evaluation.ensembles import Array, EnsembleSettings, Result, Spread
 from emulator.evaluation.settings import LiveSettings
@@ -54,13 +54,8 @@ def report(settings: LiveSettings) -> Path:
     folder = Path(settings.out)
     folder.mkdir(parents=True, exist_ok=True)
     figures.save(draw(result, evidence(book)), folder / f"{NAME}.png")
-    with (folder / f"{NAME}.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(lines(result))
-    table = folder / f"{NAME}.md"
-    table.write_text(markdown(result, book))
-    return table
+    write_table(folder / f"{NAME}.csv", COLUMNS, lines(result))
+    return write_text(folder / f"{NAME}.md", markdown(result, book))
 
 
 def evidence(book: Workbook) -> str:

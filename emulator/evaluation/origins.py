@@ -22,6 +22,7 @@ from emulator.carbon.timeaxis import MONTHS_PER_YEAR, years_of
 from emulator.data.regrid import conservative
 from emulator.data.stores import code_version
 from emulator.data.windows import Cube
+from emulator.data.writing import written_whole
 from emulator.evaluation import calibration, forecasts
 from emulator.evaluation.calibration import CALIBRATION_FILE, ENOUGH_YEARS, Key
 from emulator.evaluation.forecasts import Forecast, Subject
@@ -66,17 +67,16 @@ class ErrorFields:
 
     def write(self, path: Path) -> None:
         """Write the fields, under their name only when they are whole."""
-        temporary = path.with_name(f".{path.stem}.part.npz")
-        np.savez_compressed(
-            temporary,
-            allow_pickle=False,
-            months=self.months.astype("M8[M]").astype(np.int64),
-            lat=self.grid.lat,
-            lon=self.grid.lon,
-            area=self.area,
-            errors=self.errors.astype(np.float32),
-        )
-        temporary.replace(path)
+        with written_whole(path) as part:
+            np.savez_compressed(
+                part,
+                allow_pickle=False,
+                months=self.months.astype("M8[M]").astype(np.int64),
+                lat=self.grid.lat,
+                lon=self.grid.lon,
+                area=self.area,
+                errors=self.errors.astype(np.float32),
+            )
 
 
 def read_errors(path: Path) -> ErrorFields:

@@ -14,6 +14,7 @@ from typing import Any
 
 from emulator.carbon.errors import GateError, SettingsError
 from emulator.data.stores import code_version
+from emulator.data.writing import write_text
 from emulator.evaluation import calibration, champion, modelcard
 from emulator.evaluation.compare import read_card
 from emulator.evaluation.gate import Judgement, judge
@@ -68,7 +69,7 @@ def promote(
     record = _record(run_dir, emulator, card, judgement, settings)
     if refused:
         path = run_dir / REFUSAL_FILE
-        path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+        write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
         raise GateError(
             f"{run_dir} is not promoted. {' '.join(judgement.objections)} The numbers "
             f"are in {path}. Train a better run, or promote this one all the same "

@@ -6,6 +6,7 @@ A term of the loss has columns only where a run has the term.
 import csv
 from pathlib import Path
 
+from emulator.data.writing import written_whole
 from emulator.learning.losses import TERMS
 
 METRICS_FILE = "metrics.csv"
@@ -54,14 +55,12 @@ class MetricsFile:
     def _write(self, rows: list[dict[str, str]]) -> None:
         """Put the rows under the columns that they need, whole or not at all."""
         terms = [name for name in _TERMS if any(row.get(name) for row in rows)]
-        temporary = self.path.with_suffix(".part")
-        with temporary.open("w", newline="") as file:
+        with written_whole(self.path) as part, part.open("w", newline="") as file:
             writer = csv.DictWriter(
                 file, (*_SCORES, *terms, *_COURSE), extrasaction="ignore"
             )
             writer.writeheader()
             writer.writerows(rows)
-        temporary.replace(self.path)
 
     def _rows(self) -> list[dict[str, str]]:
         if not self.path.exists():

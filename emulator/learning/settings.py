@@ -12,6 +12,7 @@ import yaml
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import YearSplit
 from emulator.data.settings import DataSettings
+from emulator.data.writing import write_text
 from emulator.learning.pretraining import PretrainingSettings
 from emulator.learning.semisupervised import ConsistencySettings
 from emulator.learning.weak_settings import WeakSettings
@@ -485,9 +486,7 @@ def write_settings(settings: TrainSettings, folder: Path) -> None:
             )
         return
     text = yaml.safe_dump(settings_to_dict(settings), sort_keys=False)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text)
-    temporary.replace(path)
+    write_text(path, text)
 
 
 def read_settings(folder: Path) -> TrainSettings:

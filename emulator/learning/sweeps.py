@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.carbon.errors import SettingsError
+from emulator.data.writing import write_text
 from emulator.learning.checkpoint import CHECKPOINT_FILE
 from emulator.learning.settings import SETTINGS_FILE, TrainSettings, read_settings
 
@@ -87,9 +88,8 @@ def write_sweep(sweep: Sweep) -> Path:
         for job in sweep.jobs
     ]
     path = sweep.folder / SWEEP_FILE
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps({"schema": SWEEP_SCHEMA, "jobs": jobs}, indent=1))
-    return temporary.replace(path)
+    text = json.dumps({"schema": SWEEP_SCHEMA, "jobs": jobs}, indent=1)
+    return write_text(path, text)
 
 
 def read_sweeps(name: str, runs_root: Path) -> list[Sweep]:
