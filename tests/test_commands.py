@@ -276,6 +276,11 @@ def test_a_sweep_goes_on_where_runs_fail_and_is_compared(
     code, said, _ = run("evaluate", "sweep=trial", *few)
     assert (code, said.count("scores: ")) == (0, 0)
     assert "scored: 2 runs of trial" in said
+    # Other baselines are another question.
+    for names in ("[climatology]", "[climatology,trend]"):
+        other = (f"baselines.names={names}", "regions=[]")
+        code, said, _ = run("evaluate", "sweep=trial", *other)
+        assert (code, said.count("scores: ")) == (0, 2)
 
     code, said, wrong = run("compare", "sweep=trial", "reference='simulations [A,B]'")
     assert (code, wrong) == (0, "")

@@ -1,5 +1,6 @@
 """Many runs by one command: what fails in one stops no other."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from emulator.cli.descriptions import PROGRAM
 from emulator.cli.output import say
 from emulator.config import EvaluateCommand
 from emulator.data.prepare import store_path
-from emulator.learning.checkpoint import CHECKPOINT_FILE
 from emulator.learning.settings import TrainSettings, run_id
 from emulator.learning.sweeps import (
     Job,
@@ -76,7 +76,7 @@ def train_all(overrides: Sequence[str], config_dirs: Sequence[Path]) -> Sweep:
 
 
 def evaluate_all(settings: EvaluateCommand) -> list[Path]:
-    """Score every run of a sweep that is finished and not scored yet.
+    """Score every run of a sweep that is finished and not scored so yet.
 
     Args:
         settings: What ``evaluate`` is told, with ``sweep``.
@@ -98,7 +98,7 @@ def evaluate_all(settings: EvaluateCommand) -> list[Path]:
             if not is_finished(folder):
                 continue
             # On another store a run has another scorecard, each time anew.
-            if settings.store or not _is_newer(card, folder):
+            if settings.store or not _answers(card, settings, folder):
                 try:
                     card = evaluate(replace(settings, run=str(folder), sweep=""))
                 except UserError as error:
@@ -114,13 +114,14 @@ def evaluate_all(settings: EvaluateCommand) -> list[Path]:
     return cards
 
 
-def _is_newer(card: Path, run_dir: Path) -> bool:
-    """Return whether a scorecard is there, of the networks that are there."""
+def _answers(card: Path, settings: EvaluateCommand, run_dir: Path) -> bool:
+    """Return whether a scorecard is there, of these settings and these networks."""
+    from emulator.evaluation.scorecard import asked
+
     if not card.exists():
         return False
-    networks = run_dir.glob(f"members/*/{CHECKPOINT_FILE}")
-    written = card.stat().st_mtime
-    return all(network.stat().st_mtime <= written for network in networks)
+    found = json.loads(card.read_text()).get("asked")
+    return bool(found == asked(settings, run_dir))
 
 
 def train_one(settings: TrainSettings) -> None:

@@ -4,9 +4,10 @@ Every read of test scores is counted in a file beside the run, and the scorecard
 how often: a choice made after looking is not a test any more.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +21,7 @@ from emulator.carbon.timeaxis import Part, YearSplit
 from emulator.data import catalog, readers
 from emulator.data.stores import TRAINING_SCHEMA, code_version, open_store
 from emulator.data.windows import Cube
+from emulator.data.writing import write_text
 from emulator.evaluation import (
     decomposition,
     drawing,
@@ -37,9 +39,11 @@ from emulator.evaluation import (
 )
 from emulator.evaluation import task as tasks
 from emulator.evaluation.baselines import DESCRIPTIONS
+from emulator.evaluation.calibration import CALIBRATION_FILE
 from emulator.evaluation.hindcast import Hindcast
 from emulator.evaluation.settings import EvaluateSettings
 from emulator.evaluation.task import Array, Mask
+from emulator.learning.checkpoint import checkpoint_hash, checkpoint_paths
 from emulator.learning.fit import with_known_labels
 from emulator.learning.inference import Emulator, cube_of_run, load_emulator
 from emulator.learning.settings import SplitSettings, TrainSettings, settings_from_dict
@@ -150,6 +154,7 @@ def evaluate(
     card = {
         "schema": SCHEMA,
         "run": run_dir.name,
+        "asked": asked(settings, run_dir),
         **_about(context, reads, index),
         "choices": {each.flux: each.choices for each in found},
         "baselines": DESCRIPTIONS,
@@ -169,9 +174,38 @@ def evaluate(
     drawing.draw(found[0], card, context.cube, run_dir / f"figures{suffix}")
     text = report.markdown(card) + leads.markdown(later)
     text += extremes.markdown(extreme) + held.markdown()
-    _write(run_dir / f"scorecard{suffix}.md", text)
+    write_text(run_dir / f"scorecard{suffix}.md", text)
     text = json.dumps(card, allow_nan=False)
-    return _write(run_dir / f"scorecard{suffix}.json", text)
+    return write_text(run_dir / f"scorecard{suffix}.json", text)
+
+
+def asked(settings: EvaluateSettings, run_dir: Path) -> str:
+    """Return a hash of what decides a scorecard, which it keeps as ``asked``.
+
+    These are the settings, the networks and their calibration.
+
+    Args:
+        settings: What ``evaluate`` is told, by name of the run or of its sweep.
+        run_dir: Folder of the run.
+
+    Raises:
+        CheckpointError: If the run has no networks.
+    """
+    # Of a command's settings those of this room; where it computes decides nothing.
+    values = {
+        each.name: getattr(settings, each.name)
+        for each in fields(EvaluateSettings)
+        if each.name not in ("run", "sweep", "device")
+    }
+    values["baselines"] = asdict(settings.baselines) | {"threads": None}
+    values["observed"] = asdict(settings.observed)
+    calibrated = run_dir / CALIBRATION_FILE
+    text = json.dumps(values, sort_keys=True) + checkpoint_hash(
+        checkpoint_paths(run_dir)
+    )
+    if calibrated.exists():
+        text += calibrated.read_text()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def find_run(name: str, runs_root: Path) -> Path:
@@ -216,7 +250,7 @@ def count_reads(run_dir: Path) -> int:
     reads = json.loads(path.read_text()) if path.exists() else []
     now = datetime.now(UTC).isoformat(timespec="seconds")
     reads.append({"time": now, "code_version": code_version()})
-    _write(path, json.dumps(reads, indent=1))
+    write_text(path, json.dumps(reads, indent=1))
     return len(reads)
 
 
@@ -555,11 +589,3 @@ def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
         "test_reads": reads,
         "caveats": caveats,
     }
-
-
-def _write(path: Path, text: str) -> Path:
-    """Write a file under its name only when it is whole."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text)
-    temporary.replace(path)
-    return path

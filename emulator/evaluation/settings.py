@@ -84,7 +84,7 @@ class EvaluateSettings:
             or a name below the stores: how much of the spread comes from forcing.
         device: "cpu" or "cuda", where the network computes.
         sweep: Instead of a run all those of a sweep, by its name or folder; "*" stands
-            for anything. What is scored already is left alone.
+            for anything. What these settings have scored already is left alone.
     """
 
     run: str = ""

@@ -4,8 +4,10 @@ It holds tensors, numbers and text only, so ``torch.load(weights_only=True)`` re
 and nothing in it can run.
 """
 
+import hashlib
 import os
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path} lacks parts of a checkpoint of format {FORMAT} ({error!r}). Copy "
             f"it again, or train again."
         ) from error
+
+
+def checkpoint_hash(paths: Sequence[Path]) -> str:
+    """Return the sha256 of the members' checkpoints, one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _from_content(content: dict[str, Any]) -> Checkpoint:

@@ -4,7 +4,6 @@ Serves evaluation (``hindcast``: the months of a training store) and nights
 (``Emulator.predict``: any forcing on the run's grid). Neither knows Lightning.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +30,12 @@ from emulator.learning.batch import (
     place_latitudes,
 )
 from emulator.learning.blocks import Block, answerable, plan_blocks
-from emulator.learning.checkpoint import Checkpoint, checkpoint_paths, load_checkpoint
+from emulator.learning.checkpoint import (
+    Checkpoint,
+    checkpoint_hash,
+    checkpoint_paths,
+    load_checkpoint,
+)
 from emulator.learning.offered import read_forcing, require_cube
 
 Floats = NDArray[np.float32]
@@ -369,9 +373,6 @@ def load_emulator(path: Path | str, *, device: str = "cpu") -> Emulator:
             the members belong to different runs.
     """
     paths = checkpoint_paths(Path(path))
-    digest = hashlib.sha256()
-    for file in paths:
-        digest.update(file.read_bytes())
     members = tuple(load_checkpoint(file) for file in paths)
     for file, member in zip(paths, members, strict=True):
         if member.settings != members[0].settings:
@@ -379,7 +380,7 @@ def load_emulator(path: Path | str, *, device: str = "cpu") -> Emulator:
                 f"{file} was trained with other settings than {paths[0]}. Keep the "
                 f"members of one run only in its folder."
             )
-    return Emulator(members, digest.hexdigest(), torch.device(device))
+    return Emulator(members, checkpoint_hash(paths), torch.device(device))
 
 
 open_run = load_emulator

@@ -458,3 +458,35 @@ def test_card_is_strict_json(card: dict[str, Any]) -> None:
             assert math.isfinite(found)
 
     walk(card)
+
+
+def test_a_card_knows_what_was_asked(card: dict[str, Any], tmp_path: Path) -> None:
+    assert len(card["asked"]) == 64
+    network = tmp_path / "members" / "0" / "emulator.pt"
+    network.parent.mkdir(parents=True)
+    network.write_bytes(b"one")
+
+    def asked(**changes: Any) -> str:
+        values: dict[str, Any] = {"run": str(tmp_path)} | changes
+        return scorecard.asked(EvaluateSettings(**values), tmp_path)
+
+    first = asked()
+    same: list[dict[str, Any]] = [
+        {"run": "", "sweep": "all"},
+        {"device": "cuda"},
+        {"baselines": BaselineSettings(threads=7)},
+    ]
+    assert {asked(**changes) for changes in same} == {first}
+    other: list[dict[str, Any]] = [
+        {"split": "validation"},
+        {"regions": []},
+        {"store": "another"},
+        {"baselines": BaselineSettings(trees=7)},
+        {"observed": ObservedSettings(workbook="a.xlsx")},
+        {"other_forcing": "b"},
+    ]
+    assert len({first, *(asked(**changes) for changes in other)}) == 7
+    (tmp_path / "calibration.json").write_text("{}")
+    calibrated = asked()
+    network.write_bytes(b"two")
+    assert len({first, calibrated, asked()}) == 3
