@@ -8,7 +8,7 @@ differences of the emulator show whether it learned causes or a trend.
 Everything here is a pure function of annual totals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from emulator.carbon.timeaxis import years_of
 from emulator.data.windows import Cube
 from emulator.evaluation import bootstrap
 from emulator.evaluation.enso import TEMPERATURES
@@ -130,19 +131,27 @@ def responses(
 
     Returns:
         One record for each effect whose two simulations are there and each teacher
-        that has both; then the mean of these teachers, where there are several.
+        that has both; before them the mean of these teachers over the years that all
+        of them have, where there are several teachers and such years.
     """
     records: list[Record] = []
     for effect in EFFECTS:
         if not {effect.on, effect.off} <= set(hindcast.simulations):
             continue
-        found = [
-            record
-            for teacher in range(len(hindcast.teachers))
-            if (record := _of_teacher(hindcast, effect, teacher, bands, drivers))
-        ]
-        mine = _mean([each for each in found if each["years"] == found[0]["years"]])
-        records += [*mine, *found]
+        teachers = range(len(hindcast.teachers))
+        found = _present(
+            _of_teacher(hindcast, effect, teacher, bands, drivers)
+            for teacher in teachers
+        )
+        common = found
+        if any(each["years"] != found[0]["years"] for each in found):
+            # A mean whose members change from year to year would jump.
+            shared = set.intersection(*(set(each["years"]) for each in found))
+            common = _present(
+                _of_teacher(hindcast, effect, teacher, bands, drivers, shared)
+                for teacher in teachers
+            )
+        records += [*_mean(common), *found]
     return records
 
 
@@ -194,13 +203,19 @@ def _of_teacher(
     teacher: int,
     bands: Mapping[str, Array],
     drivers: Drivers,
+    only: Collection[int] | None = None,
 ) -> Record | None:
-    """Compare one effect of one teacher; None where it lacks a simulation."""
+    """Compare one effect of one teacher; None where it lacks a simulation.
+
+    Where ``only`` is given, other years do not count.
+    """
     on, off = (hindcast.simulations.index(name) for name in (effect.on, effect.off))
     truth = [hindcast.truth[row, teacher] for row in (on, off)]
     network = [hindcast.predictions[NETWORK][row, teacher] for row in (on, off)]
     # A month counts where all four speak.
     rows = np.all([np.isfinite(x).any(axis=1) for x in (*truth, *network)], axis=0)
+    if only is not None:
+        rows &= np.isin(years_of(hindcast.months), list(only))
     if not rows.any():
         return None
     months = hindcast.months[rows]
@@ -224,7 +239,7 @@ def _of_teacher(
     driver = drivers.of(effect.driver)
     change = None
     if driver is not None:
-        inside = np.isin(months.astype("M8[Y]").astype(np.int64) + 1970, years)
+        inside = np.isin(years_of(months), years)
         change = float((driver[on] - driver[off])[rows][inside].mean())
     return _record(
         hindcast.flux,
@@ -281,6 +296,10 @@ def _record(
             for name, (t, n) in series.items()
         },
     }
+
+
+def _present(found: Iterable[Record | None]) -> list[Record]:
+    return [each for each in found if each is not None]
 
 
 def _mean(found: Sequence[Record]) -> list[Record]:

@@ -102,6 +102,22 @@ def test_mean_of_teachers_comes_first_and_is_the_mean_of_effects() -> None:
     assert found[0]["sensitivity"]["teacher"] == pytest.approx(0.3)
 
 
+def test_the_mean_is_of_the_years_that_all_teachers_have() -> None:
+    # A lacks the first year, B the last: with other years they had no common mean.
+    found = small(teachers=2, years=3, network=1.1)
+    found.truth[:, 0, :12] = np.nan
+    found.truth[:, 1, 24:] = np.nan
+    found.truth[1, :, 12:24] *= 2
+    mean, first, second = respond(found)[:3]
+    assert [each["years"] for each in (first, second)] == [[2002, 2003], [2001, 2002]]
+    assert (mean["teacher"], mean["years"]) == (MEAN, [2002])
+    # S1 - S0 of 2002 is 2 x 2 and 2 x 2 x 2.
+    assert mean["regions"]["globe"]["teacher_annual"] == pytest.approx([6.0])
+    assert mean["sensitivity"]["teacher"] == pytest.approx(0.6)
+    found.truth[:, 1, 12:24] = np.nan
+    assert [each["teacher"] for each in respond(found)] == ["A", "B"] * 2
+
+
 def test_bands_add_up() -> None:
     found = respond(
         small(network=0.5), north=np.array([1.0, 0.25]), south=np.array([0.0, 0.75])
