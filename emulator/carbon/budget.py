@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.carbon.timeaxis import month_of, seconds_per_month, years_of
+from emulator.carbon.timeaxis import (
+    MONTHS_PER_YEAR,
+    as_months,
+    month_of,
+    seconds_per_month,
+    years_of,
+)
 from emulator.carbon.units import KG_PER_PETAGRAM, PGC_PER_PPM, SECONDS_PER_YEAR
 
 Array = NDArray[np.float64]
@@ -125,6 +131,41 @@ def annual_mean(
     """
     years, total, seconds = _sum_years(values, months, calendar)
     return years, total / seconds.reshape(-1, *[1] * (total.ndim - 1))
+
+
+def running_total(rate: NDArray[Any], months: NDArray[Any]) -> Array:
+    """Return the total of the twelve months that end with each month.
+
+    Each month counts with its true length, so that the total of a December is that of
+    its calendar year.
+
+    Args:
+        rate: Rate of each month, PgC yr-1 (mean Gregorian year), as ``area_total``
+            returns it; shape (time, ...).
+        months: The months, increasing, datetime64; shape (time,).
+
+    Returns:
+        Totals, PgC, in float64; NaN where one of the twelve months is missing or NaN;
+        shape (time, ...).
+
+    Raises:
+        ValueError: If ``rate`` and ``months`` differ in length, or the months do not
+            increase.
+    """
+    exact = as_months(months).astype(np.int64)
+    if rate.shape[:1] != months.shape or (np.diff(exact) < 1).any():
+        raise ValueError(
+            f"There are {months.size} months, and values of shape {rate.shape}: time "
+            f"must be the first dimension of both, and increase."
+        )
+    seconds = seconds_per_month(months).reshape(-1, *[1] * (rate.ndim - 1))
+    carbon = rate * seconds / SECONDS_PER_YEAR
+    total = np.full(rate.shape, np.nan)
+    for end in range(MONTHS_PER_YEAR - 1, months.size):
+        first = end - MONTHS_PER_YEAR + 1
+        if exact[end] - exact[first] == MONTHS_PER_YEAR - 1:
+            total[end] = carbon[first : end + 1].sum(axis=0)
+    return total
 
 
 def growth_to_pgc(growth: NDArray[Any]) -> Array:

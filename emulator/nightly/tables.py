@@ -1,0 +1,45 @@
+"""What stands beside the totals of a map: running totals, levels, closure; as files.
+
+All of it comes from the totals of the whole series, which is small: a night makes it
+anew, whichever months are new.
+"""
+
+from pathlib import Path
+
+import xarray as xr
+
+from emulator.data.readers import workbook
+from emulator.nightly import provenance, series
+from emulator.nightly.adjust import adjusted
+from emulator.nightly.budget_settings import WORKBOOK_TARGETS, BudgetSettings
+
+
+def tables(sink_map: xr.Dataset, settings: BudgetSettings) -> xr.Dataset:
+    """Return what is to be added to a sink map.
+
+    Args:
+        sink_map: All months of a map; of it only totals, fractions, areas and flags are
+            used. What an earlier night added is passed over.
+        settings: What is added.
+
+    Returns:
+        New variables of whole series, described in ``docs/sink_map.md``, and attributes
+        that belong to the map. Merge both: ``sink_map.drop_vars(..., errors="ignore")
+        .merge(found).assign_attrs(found.attrs)``.
+
+    Raises:
+        SettingsError: If members, windows or columns do not fit the map.
+        StoreError: If the map has no totals of each teacher.
+        UserError: If a table cannot be read.
+    """
+    found = series.running(sink_map)
+    totals = sink_map.drop_vars(found.data_vars, errors="ignore").merge(found)
+    found = found.merge(series.departures(totals, settings.references))
+    book = None
+    if settings.adjustment.target in WORKBOOK_TARGETS and settings.workbook:
+        book = workbook.read(Path(settings.workbook))
+    moved = adjusted(totals, settings, book)
+    found = found.merge(moved).assign_attrs(moved.attrs)
+    for name, field in found.data_vars.items():
+        field.attrs["coverage_content_type"] = provenance.content_type(str(name))
+    return found
