@@ -3,7 +3,7 @@
 The public functions, imported only when they are first used:
 
 * ``open_run(path)``: a trained run; ``.predict(forcing)`` gives its fluxes;
-* ``open_sink(path)``: a published sink map;
+* ``open_sink(path, as_of)``: a published sink map, of the last night or a past one;
 * ``budget(sink_map, region)``: what a region takes up, by month and by year.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 _PUBLIC = {
     "open_run": "emulator.learning.inference",
-    "open_sink": "emulator.nightly.publish",
+    "open_sink": "emulator.nightly.opening",
     "budget": "emulator.nightly.budget",
 }
 

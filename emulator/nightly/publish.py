@@ -79,31 +79,16 @@ def require_free(out: Path, *, overwrite: bool) -> tuple[Path, Path]:
     return store, netcdf
 
 
-def open_sink(path: str | Path) -> xr.Dataset:
-    """Open a sink map lazily.
-
-    A link is resolved once, so that what is read later comes from the same version
-    even if the link has been moved to a newer one meanwhile.
-
-    Args:
-        path: The Zarr store, a link to it, or the folder that holds ``sink.zarr``.
+def require_schema(sink_map: xr.Dataset, place: str) -> xr.Dataset:
+    """Return a sink map if it is one of this layout.
 
     Raises:
-        StoreError: If there is no sink map of this layout.
+        StoreError: If it is not.
     """
-    store = Path(os.path.realpath(path))
-    if not (store / "zarr.json").exists() and (store / "sink.zarr").exists():
-        store = Path(os.path.realpath(store / "sink.zarr"))
-    if not (store / "zarr.json").exists():
-        raise StoreError(
-            f"There is no sink map at {path}. Give the path of the .zarr store that "
-            f"`sink-emulator predict` printed."
-        )
-    sink_map: xr.Dataset = xr.open_zarr(store)
     found = sink_map.attrs.get("schema")
     if found != SCHEMA:
         raise StoreError(
-            f"{path} has schema {found!r}, but this version reads {SCHEMA!r}. Open it "
+            f"{place} has schema {found!r}, but this version reads {SCHEMA!r}. Open it "
             f"with the version that wrote it, or predict again."
         )
     return sink_map
@@ -138,7 +123,7 @@ def for_netcdf(sink_map: xr.Dataset) -> xr.Dataset:
 
 
 def _write_zarr(sink_map: xr.Dataset, path: Path) -> None:
-    encoding = _encoding(sink_map, fill=None)
+    encoding = encoding_of(sink_map, fill=None)
     for name, field in sink_map.data_vars.items():
         sizes = {**field.sizes}
         for dim in ("land_teacher", "ocean_teacher"):
@@ -154,7 +139,7 @@ def _write_zarr(sink_map: xr.Dataset, path: Path) -> None:
 
 
 def _write_netcdf(small: xr.Dataset, path: Path) -> None:
-    encoding = _encoding(small, fill=_FILL)
+    encoding = encoding_of(small, fill=_FILL)
     for name, field in small.data_vars.items():
         if {"lat", "time"} <= set(field.dims):
             encoding[str(name)] |= {"zlib": True, "complevel": 4, "shuffle": True}
@@ -162,16 +147,17 @@ def _write_netcdf(small: xr.Dataset, path: Path) -> None:
     small.to_netcdf(path, engine="netcdf4", encoding=encoding, unlimited_dims=["time"])
 
 
-def _encoding(dataset: xr.Dataset, fill: float | None) -> dict[str, dict[str, object]]:
+def encoding_of(
+    dataset: xr.Dataset, fill: float | None = None
+) -> dict[str, dict[str, object]]:
     """Return how each variable is stored: times as numbers, fills where NaN may be."""
     encoding: dict[str, dict[str, object]] = {}
     for key, field in dataset.variables.items():
         name, kind = str(key), field.dtype.kind
         encoding[name] = {}
-        if name in ("time", "time_bnds"):
-            encoding[name] = {**_TIME, "_FillValue": None}
-        elif name == "issued":
-            encoding[name] = {**_ISSUED, "_FillValue": None}
+        if kind == "M":
+            encoding[name] = {**(_ISSUED if name == "issued" else _TIME)}
+            encoding[name] |= {"_FillValue": None}
         elif name in ("lat", "lon", "lat_bnds", "lon_bnds", "area"):
             encoding[name] = {"_FillValue": None}
         elif kind == "f" and fill is not None:

@@ -1,0 +1,149 @@
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import emulator
+from emulator.carbon.errors import StoreError
+from emulator.nightly import archive
+from emulator.nightly.sinkmap import assemble
+
+from .synthetic import prediction
+
+
+def predictions(**about: object) -> dict[str, xr.Dataset]:
+    return {
+        domain: prediction(domain, **about)  # type: ignore[arg-type]
+        for domain in ("land", "ocean")
+    }
+
+
+def assembled(given: dict[str, xr.Dataset], day: str) -> xr.Dataset:
+    return assemble(given["land"], given["ocean"], issued=np.datetime64(day, "s"))
+
+
+def revised(given: xr.Dataset, month: str, factor: float = 2.0) -> xr.Dataset:
+    """Return a prediction with one month's flux changed."""
+    flux = "nbp" if "nbp" in given else "fgco2"
+    changed = given.copy(deep=True)
+    changed[flux].loc[{"time": month}] *= factor
+    return changed
+
+
+def publish_night(
+    repo: Path, given: dict[str, xr.Dataset], day: str, first: str = "2000-01"
+) -> str:
+    """Commit a night which knows the given months, those before ``first`` left out."""
+    window = assembled(given, day).sel(time=slice(first, None))
+    window = window.sel(year=slice(int(first[:4]), None))
+    parts = {name: each.sel(time=slice(first, None)) for name, each in given.items()}
+    return archive.commit(
+        repo, window, parts, message=f"night of {day}", properties={"issued": day}
+    )
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    return tmp_path / "nightly" / "sink.icechunk"
+
+
+def same_numbers(found: xr.Dataset, wanted: xr.Dataset) -> None:
+    """Assert that two maps agree but in when and how often months were issued."""
+    apart = ["issued", "revision"]
+    found, wanted = (
+        part.load().drop_vars(apart).drop_attrs(deep=False) for part in (found, wanted)
+    )
+    xr.testing.assert_identical(found, wanted)
+
+
+def test_first_night_makes_the_archive(repo: Path) -> None:
+    given = predictions()
+    snapshot = publish_night(repo, given, "2002-01-05")
+    found = archive.read_map(repo)
+    assert found.attrs.pop("snapshot") == snapshot
+    wanted = assembled(given, "2002-01-05")
+    xr.testing.assert_identical(found.load(), wanted)
+    for domain in ("land", "ocean"):
+        kept = archive.read_predictions(repo, domain)
+        assert kept is not None
+        xr.testing.assert_equal(kept.load(), given[domain])
+        assert kept.attrs == given[domain].attrs
+    assert archive.nights(repo) == [
+        (snapshot, datetime(2002, 1, 5, tzinfo=UTC), "night of 2002-01-05")
+    ]
+
+
+def test_later_months_are_appended(repo: Path) -> None:
+    given = predictions()
+    early = {name: each.isel(time=slice(15)) for name, each in given.items()}
+    publish_night(repo, early, "2001-04-05")
+    publish_night(repo, given, "2002-01-05", first="2001-01")
+    same_numbers(archive.read_map(repo), assembled(given, "2002-01-05"))
+    found = archive.read_map(repo)
+    # Months up to March 2001 were there with the same numbers.
+    day = found["issued"].to_numpy().astype("M8[D]").astype(str)
+    assert day.tolist() == ["2001-04-05"] * 15 + ["2002-01-05"] * 9
+    assert not found["revision"].any()
+    assert found.attrs["time_coverage_start"] == "2000-01-01"
+    assert found.attrs["time_coverage_end"] == "2002-01-01"
+    kept = archive.read_predictions(repo, "ocean")
+    assert kept is not None
+    xr.testing.assert_equal(kept.load(), given["ocean"])
+
+
+def test_revised_month_is_counted_and_the_old_one_kept(repo: Path) -> None:
+    given = predictions()
+    first = publish_night(repo, given, "2002-01-05")
+    better = {**given, "land": revised(given["land"], "2001-06-01")}
+    second = publish_night(repo, better, "2002-02-05", first="2001-01")
+    found = archive.read_map(repo)
+    same_numbers(found, assembled(better, "2002-02-05"))
+    month = found.sel(time="2001-06-01")
+    assert int(month["revision"]) == 1
+    assert str(month["issued"].to_numpy())[:10] == "2002-02-05"
+    assert int(found["revision"].sum()) == 1
+    assert (
+        archive.read_map(repo, first)["issued"] == np.datetime64("2002-01-05")
+    ).all()
+    same_numbers(archive.read_map(repo, first), assembled(given, "2002-01-05"))
+    assert [night.snapshot for night in archive.nights(repo)] == [first, second]
+
+
+def test_night_without_news_changes_nothing(repo: Path) -> None:
+    given = predictions()
+    first = publish_night(repo, given, "2002-01-05")
+    before = sorted(path.name for path in repo.rglob("*"))
+    assert publish_night(repo, given, "2002-01-06", first="2001-01") == first
+    assert sorted(path.name for path in repo.rglob("*")) == before
+    assert len(archive.nights(repo)) == 1
+
+
+def test_calendar_names_and_ids_find_a_night(repo: Path) -> None:
+    given = predictions()
+    first = publish_night(repo, given, "2002-01-05")
+    better = {**given, "land": revised(given["land"], "2001-06-01")}
+    second = publish_night(repo, better, "2002-02-05", first="2001-01")
+    archive.tag_vintage(repo, "v2002-01", first)
+    wanted = {
+        None: second,
+        date(2002, 1, 5): first,
+        "2002-02-04": first,
+        "2002-02-05": second,  # the whole of that day
+        "2002-02-04T23:59:59": first,
+        np.datetime64("2030-01-01"): second,
+        datetime(2002, 2, 5, 0, 0, 1): second,
+        "v2002-01": first,
+        second: second,
+    }
+    for as_of, snapshot in wanted.items():
+        opened = emulator.open_sink(repo, as_of=as_of)
+        assert opened.attrs["snapshot"] == snapshot, as_of
+    with pytest.raises(StoreError, match="at or before 2001-12-31; the first is"):
+        emulator.open_sink(repo, as_of="2001-12-31")
+    with pytest.raises(StoreError, match=r"no night 'v2003'.*v2002-01"):
+        emulator.open_sink(repo.parent, as_of="v2003")
+    assert archive.vintages(repo) == [
+        ("v2002-01", first, datetime(2002, 1, 5, tzinfo=UTC))
+    ]
