@@ -179,9 +179,8 @@ def by_year(taken: Tensor) -> Tensor:
     whole = taken.shape[1] // MONTHS_PER_YEAR
     end = whole * MONTHS_PER_YEAR
     gathered = torch.zeros_like(taken)
-    gathered[:, MONTHS_PER_YEAR - 1 : end : MONTHS_PER_YEAR] = (
-        taken[:, :end].unflatten(1, (whole, MONTHS_PER_YEAR)).sum(dim=2)
-    )
+    years = taken[:, :end].reshape(-1, whole, MONTHS_PER_YEAR, *taken.shape[2:])
+    gathered[:, MONTHS_PER_YEAR - 1 : end : MONTHS_PER_YEAR] = years.sum(dim=2)
     return gathered
 
 
