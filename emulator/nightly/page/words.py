@@ -1,0 +1,231 @@
+"""What a page says in words about tonight's map: evidence, numbers, origin, changes."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from emulator.carbon.timeaxis import as_months
+from emulator.nightly.budget import SINKS
+from emulator.nightly.layout import STATUS
+from emulator.nightly.page import changes, markup, series
+from emulator.nightly.page.series import Series
+
+NO_REAL_OUTPUT = (
+    "No TRENDY or GOBM output has been used here; the numbers show that the method "
+    "works, not the size of the sink."
+)
+"""The sentence of the README, for pages whose evidence is not real ensembles'."""
+
+PARTLY_REAL = (
+    "Part of what stands behind this page is simulated; the numbers show that the "
+    "method works, not the size of the sink."
+)
+
+REAL = "TRENDY/GOBM"
+
+_STATUS = {code: word for word, code in STATUS.items()}
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August",
+    "September", "October", "November", "December",
+)  # fmt: skip
+NO_VALUE = "\N{EN DASH}"
+_NAMES = {"nbp": "Land", "fgco2": "Ocean"}
+_MOST_CHANGES = 36
+"""Months listed one by one; three years of revisions fill a screen."""
+
+
+def caution(evidence: str) -> str:
+    """Return the sentence that the evidence calls for; empty for real ensembles."""
+    if REAL not in evidence:
+        return NO_REAL_OUTPUT
+    is_simulated = "testbed" in evidence or "simulated" in evidence
+    return PARTLY_REAL if is_simulated else ""
+
+
+def month_name(month: str) -> str:
+    """Return "March 2024" for "2024-03"."""
+    year, number = month.split("-")
+    return f"{_MONTHS[int(number) - 1]} {year}"
+
+
+def level(sink_map: xr.Dataset) -> str:
+    """Return what the map says of its intervals' level, e.g. "90 %"; or ""."""
+    for flux in SINKS.values():
+        name = f"{flux}_interval_emulation"
+        said = sink_map[name].attrs.get("long_name", "") if name in sink_map else ""
+        if found := re.search(r"(\d+) ?%", said):
+            return f"{found[1]} %"
+    return ""
+
+
+def tiles(sink_map: xr.Dataset, totals: Mapping[str, Series]) -> str:
+    """Return the headline: the newest year of land, ocean and both."""
+    period = "12month" if "12month" in totals else "year"
+    chosen = totals[period]
+    fluxes = [flux for flux in _NAMES if flux in chosen]
+    known = [
+        i
+        for i in range(len(chosen["steps"]))
+        if all(chosen[f]["globe"]["mean"][i] is not None for f in fluxes)
+    ]
+    if not known:
+        return "<p>The map holds no whole year yet.</p>"
+    last = known[-1]
+    step = chosen["steps"][last]
+    when = f"12 months to {month_name(step)}" if period == "12month" else f"Year {step}"
+    parts = []
+    for flux in fluxes:
+        globe = chosen[flux]["globe"]
+        value = globe["mean"][last]
+        about = _uncertainty(globe, last, level(sink_map))
+        parts.append(_tile(flux, _NAMES[flux], when, value, about))
+    if len(fluxes) > 1:
+        total = sum(chosen[flux]["globe"]["mean"][last] for flux in fluxes)
+        about = "Sum of both; the map states no interval for it."
+        parts.append(_tile("both", "Land and ocean", when, total, about))
+    return "".join(parts)
+
+
+def newest(sink_map: xr.Dataset) -> str:
+    """Return the newest month and what its forcing is, in plain words."""
+    month = as_months(sink_map["time"].to_numpy())[-1]
+    status = _STATUS.get(int(sink_map["status"][-1]), "not stated")
+    coverage = float(sink_map["coverage"][-1])
+    share = f", {coverage:.0%} of its days seen" if np.isfinite(coverage) else ""
+    stated = "not stated" if status == "unknown" else status
+    return f"{month_name(str(month))} (forcing {stated}{share})"
+
+
+def origin(sink_map: xr.Dataset) -> str:
+    """Return vintage, forcing, checkpoints and teachers as a list."""
+    attrs = sink_map.attrs
+    vintage: dict[str, Any] = json.loads(attrs.get("vintage", "{}"))
+    pairs = [
+        ("Issued", markup.text(_time(vintage.get("issued", "not stated")))),
+        ("Newest month", markup.text(newest(sink_map))),
+        ("Evidence", markup.text(attrs.get("evidence", "not stated"))),
+    ]
+    for domain in SINKS:
+        dim = f"{domain}_teacher"
+        if dim not in sink_map.dims:
+            continue
+        about = vintage.get(domain, {})
+        name = domain.capitalize()
+        names = series.labels(sink_map, dim)
+        forcing = ", ".join(map(str, about.get("forcing", []))) or "not stated"
+        checkpoint = about.get("checkpoint", "not stated")
+        pairs += [
+            (f"{name} teachers", markup.text(", ".join(names))),
+            (f"{name} forcing", markup.text(forcing)),
+            (f"{name} checkpoint", f"<code>{markup.text(checkpoint)}</code>"),
+        ]
+        if "forcing snapshot" in about:
+            snapshot = markup.text(about["forcing snapshot"])
+            pairs.append((f"{name} forcing snapshot", f"<code>{snapshot}</code>"))
+    pairs.append(("Code", markup.text(attrs.get("code_version", "not stated"))))
+    return markup.facts(pairs)
+
+
+def uncertainty(sink_map: xr.Dataset) -> str:
+    """Return the map's own words on its spreads and intervals."""
+    said = sink_map.attrs.get("uncertainty", "")
+    return f"<p>{markup.text(said)}</p>" if said else ""
+
+
+def citations(sink_map: xr.Dataset) -> str:
+    """Return citations, policy and licences of every product, line by line."""
+    wanted = {
+        "references": "Cite",
+        "acknowledgement": "Terms of use",
+        "license": "Licences",
+    }
+    parts = []
+    for attribute, title in wanted.items():
+        lines = str(sink_map.attrs.get(attribute, "not stated")).splitlines()
+        items = "".join(f"<li>{markup.text(line)}</li>" for line in lines)
+        parts.append(f"<h3>{title}</h3><ul>{items}</ul>")
+    return "".join(parts)
+
+
+def changed(sink_map: xr.Dataset, previous: xr.Dataset | None) -> str:
+    """Return what changed since last night, as a table and sentences."""
+    if previous is None:
+        return "<p>This is the first night: there is nothing to compare with.</p>"
+    found = changes.compare(sink_map, previous)
+    before = json.loads(previous.attrs.get("vintage", "{}")).get("issued", "")
+    since = f" of {_time(before)}" if before else ""
+    intro = f"Compared with the map{since}: "
+    if not found:
+        return (
+            f"<p>{markup.text(intro)}nothing. No month came and none was revised.</p>"
+        )
+    parts = [f"<p>{markup.text(intro + _count(found))}</p>"]
+    if found.notes:
+        items = "".join(f"<li>{markup.text(note)}</li>" for note in found.notes)
+        parts.append(f"<ul>{items}</ul>")
+    if found.months:
+        fluxes = [f for f in _NAMES if f in sink_map]
+        head = ["Month", "What"]
+        for flux in fluxes:
+            head += [f"{_NAMES[flux]} before", f"{_NAMES[flux]} now"]
+        rows = [
+            [month_name(change.month), change.what]
+            + [
+                NO_VALUE if value is None else f"{value:.3f}"
+                for flux in fluxes
+                for value in (change.before[flux], change.now[flux])
+            ]
+            for change in found.months[:_MOST_CHANGES]
+        ]
+        parts.append(
+            markup.table("Rate of the month, globe, PgC yr⁻¹, by month", head, rows)
+        )
+    if len(found.months) > _MOST_CHANGES:
+        more = len(found.months) - _MOST_CHANGES
+        parts.append(f'<p class="note">And {more} earlier months.</p>')
+    return "".join(parts)
+
+
+def _count(found: changes.Changes) -> str:
+    came = sum(change.what == "new" for change in found.months)
+    revised = sum("revised" in change.what for change in found.months)
+    other = len(found.months) - came - revised
+    said = [
+        f"{count} {'month' if count == 1 else 'months'} {what}"
+        for count, what in (
+            (came, "came"),
+            (revised, "revised"),
+            (other, "of another status with the same numbers"),
+        )
+        if count
+    ]
+    return (", ".join(said) or "no month came and none was revised") + "."
+
+
+def _uncertainty(globe: Series, step: int, stated: str) -> str:
+    """Return the best that is known of a total, by its own name."""
+    for kind, words in (("sink", "the sink"), ("emulation", "emulation")):
+        if kind in globe and globe[kind][0][step] is not None:
+            low, high = (globe[kind][end][step] for end in (0, 1))
+            return f"{stated} interval of {words}: {low:.2f} to {high:.2f}".strip()
+    if "spread" in globe and globe["spread"][step] is not None:
+        return f"Teachers differ by ±{globe['spread'][step]:.2f} (1 sd)"
+    return "Neither interval nor spread is known."
+
+
+def _tile(key: str, name: str, when: str, value: float, about: str) -> str:
+    return (
+        f'<div class="tile {key}"><h3>{name}</h3><p class="when">{markup.text(when)}'
+        f'</p><p class="value">{value:.2f} <span class="unit">PgC yr⁻¹</span></p>'
+        f'<p class="about">{markup.text(about)}</p></div>'
+    )
+
+
+def _time(stamp: str) -> str:
+    """Return "2026-11-21 19:27 UTC" for an ISO time; anything else as it is."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)?Z", str(stamp))
+    return f"{found[1]} {found[2]} UTC" if found else str(stamp)
