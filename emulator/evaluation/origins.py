@@ -45,6 +45,9 @@ FEWEST_YEARS = 5
 """Years of labels before the first origin: what labels vary by is measured there, about
 a line in time, which takes two of them."""
 
+TESTED_YEARS = 3
+"""Test years that intervals reach by default: the longest a night looks ahead."""
+
 Years = npt.NDArray[np.int64]
 
 
@@ -133,7 +136,9 @@ def calibrate_run(
         years_but_test(train.years()),
         _labelled_years(forecasts.labels_of(cube, subject), cube.months),
     )
-    origins = plan_origins(offered, settings.origins, settings.leads, settings.level)
+    last_label = int(emulator.first.about["last_month"][:4])
+    leads = settings.leads or leads_to_test(train.split.test, last_label)
+    origins = plan_origins(offered, settings.origins, leads, settings.level)
     steps = {each.about["seed"]: each.about["step"] for each in emulator.members}
     found: dict[int, Forecast] = {}
     for origin in origins:
@@ -141,9 +146,7 @@ def calibrate_run(
         folder = run_dir / ORIGINS_FOLDER / str(origin)
         refit(train, cube, store, offered[offered <= origin], steps, folder)
         members = load_emulator(folder, device=settings.device)
-        after = np.isin(
-            years_of(cube.months), truth_years(offered, origin, settings.leads)
-        )
+        after = np.isin(years_of(cube.months), truth_years(offered, origin, leads))
         found[origin] = forecasts.forecast(members, cube, subject, after)
     _, hidden = hidden_cells(cube, train.split.held_out_region, train.split.buffer)
     cells = ~hidden & np.all([each.whole for each in found.values()], axis=0)
@@ -154,6 +157,16 @@ def calibrate_run(
     path = run_dir / CALIBRATION_FILE
     fitted.write(path)
     return path
+
+
+def leads_to_test(test: Sequence[int], last_label: int) -> int:
+    """Return how many years ahead intervals must reach to be tested, 3 at least.
+
+    Args:
+        test: First and last test year.
+        last_label: Last year whose labels the run learned.
+    """
+    return max(TESTED_YEARS, min(test[0] + TESTED_YEARS - 1, test[1]) - last_label)
 
 
 def plan_origins(
@@ -196,7 +209,7 @@ def plan_origins(
         raise SettingsError(
             f"{len(chosen)} origins with {leads} years each give {count} years of "
             f"errors, but a {level:.0%} interval needs {needed}. Give earlier "
-            f"origins=[YEAR,...] within {_span(years)}, more leads, or a lower level."
+            f"origins=[YEAR,...] within {_span(years)}, other leads, or a lower level."
         )
     return tuple(chosen)
 

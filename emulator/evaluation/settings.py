@@ -126,7 +126,9 @@ class CalibrateSettings:
             one that the run was trained on.
         origins: Last label years of the forecasts, among training and validation
             years; empty for as many as give 20 years of truth.
-        leads: Years that each forecast goes on; intervals reach no further.
+        leads: Years that each forecast goes on; intervals reach no further. None for
+            as many as reach the third of the run's test years, 3 at least: test years
+            begin later after the last label than nights do, by the gap of the memory.
         level: The share of truths that intervals should hold.
         coarse_step: Grid of the error fields for joint draws, degrees; the run's own
             grid where that is coarser.
@@ -136,7 +138,7 @@ class CalibrateSettings:
     run: str = ""
     store: str | None = None
     origins: list[int] = field(default_factory=list)
-    leads: int = 3
+    leads: int | None = None
     level: float = 0.9
     coarse_step: float = 10.0
     device: str = "cpu"
@@ -152,7 +154,7 @@ class CalibrateSettings:
                 "calibrate needs a run: give run=RUN, with the path that "
                 "`sink-emulator train` printed."
             )
-        if self.leads < 1:
+        if self.leads is not None and self.leads < 1:
             raise SettingsError(f"leads is {self.leads}, but must be at least 1 year.")
         if not 0 < self.level < 1:
             raise SettingsError(

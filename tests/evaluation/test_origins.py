@@ -43,6 +43,7 @@ def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def calibrate(run: Path, store: Path, **changes: object) -> Path:
     values: dict = {"run": str(run), "store": str(store), "origins": ORIGINS}
+    values["leads"] = 3
     return origins.calibrate_run(CalibrateSettings(**values | changes))
 
 
@@ -68,6 +69,15 @@ def test_no_origin_and_no_truth_in_test_years() -> None:
     found = origins.plan_origins(years, [], 3, 0.9)
     assert found == (1983, 1986, 1989, 1992, 2001, 2004, 2007)
     np.testing.assert_array_equal(origins.truth_years(years, 1993, 3), [1994])
+
+
+def test_intervals_reach_test_years_behind_the_gap() -> None:
+    # Labels end in 1994, three years of memory follow: 1998 is the fourth year after.
+    assert origins.leads_to_test([1998, 2012], 1994) == 6
+    assert origins.leads_to_test([1998, 1998], 1994) == 4
+    # Test years inside the record, or right after it.
+    assert origins.leads_to_test([1998, 2012], 2020) == 3
+    assert origins.leads_to_test([2006, 2006], 2005) == 3
 
 
 def test_asked_origins_are_sorted_and_checked() -> None:
@@ -104,6 +114,14 @@ def test_settings_are_checked(change: dict, message: str) -> None:
 
 
 # The command
+
+
+def test_intervals_reach_test_years_by_default(store: Path, tmp_path: Path) -> None:
+    # The last label is of 2004, and a memory of 3 months hides 2005: 2008 is the third
+    # test year.
+    train(tiny_settings(split=SPLIT, **QUICK), store, tmp_path / "run")
+    calibrate(tmp_path / "run", store, leads=None)
+    assert calibration.read(tmp_path / "run" / "calibration.json").leads == 4
 
 
 def test_calibration_says_what_it_rests_on(run: Path) -> None:
