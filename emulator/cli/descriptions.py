@@ -78,9 +78,11 @@ COMMANDS = {
         text="Fits the members of a run again on the labels up to some earlier years\n"
         "(origins), lets them forecast the years after, and writes what their errors\n"
         "say, calibration.json and calibration_errors.npz, into the run's folder.\n"
-        "Test years are not looked at. It takes about as long as training, times the\n"
-        "origins; what is finished is found by the same command. Then 'evaluate'\n"
-        "tests the intervals and 'predict' writes them.",
+        "Test years are not looked at, but forecasts go on as many years as lie from\n"
+        "the last label to the third test year, gap included, unless 'leads' says\n"
+        "otherwise. It takes about as long as training, times the origins; what is\n"
+        "finished is found by the same command. Then 'evaluate' tests the intervals\n"
+        "and 'predict' writes them.",
         examples=(
             "calibrate run=runs/NAME-0123abcd",
             "calibrate run=runs/NAME-0123abcd origins=[1974,1984] leads=10",
@@ -112,9 +114,14 @@ COMMANDS = {
     ),
     "evaluate": Command(
         summary="score a run on held-out years, baselines beside it",
-        text="Writes scorecard.json, scorecard.md and figures into the run's folder.",
+        text="Writes scorecard.json, scorecard.md and figures into the run's folder.\n"
+        "'split=validation' is for choices before test years are read, and\n"
+        "'split=withheld' scores the years of split.withheld. 'sweep=NAME' scores the\n"
+        "finished runs of a sweep; a run that has a scorecard of the same settings,\n"
+        "networks and intervals is left alone.",
         examples=(
             "evaluate run=runs/NAME-0123abcd",
+            "evaluate run=runs/NAME-0123abcd split=withheld",
             "evaluate sweep=ablation_memory paths=demo",
         ),
         groups=("logger",),
