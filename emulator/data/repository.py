@@ -6,19 +6,18 @@ state as it was.
 """
 
 import errno
-import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import icechunk
 
-from emulator.carbon.errors import StoreError
-from emulator.data.stores import FLUSHED_TOGETHER
+from emulator.carbon.errors import LockError, StoreError
+from emulator.data import stores
 
 BRANCH = "main"
 
@@ -95,24 +94,21 @@ def writing(location: str | Path) -> Iterator[Writing]:
         StoreError: If another process writes, the place cannot be written, or the
             disk is full.
     """
-    with _explaining(location):
+    with _explaining(location), ExitStack() as held:
         folder = None if is_remote(location) else Path(location)
-        handle = None
+        known: frozenset[str] = frozenset()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(folder, os.O_RDONLY)
-        try:
-            if handle is not None:
-                _lock(handle, location)
-            known = frozenset(_files(folder)) if folder is not None else frozenset()
-            repository = icechunk.Repository.open_or_create(
-                _storage(location), _config()
-            )
-            session = repository.writable_session(BRANCH)
-            yield Writing(repository, session, folder, known)
-        finally:
-            if handle is not None:
-                os.close(handle)
+            try:
+                held.enter_context(stores.locked(folder))
+            except BlockingIOError:
+                raise LockError(
+                    f"Another process is writing to {location}; this one did nothing. "
+                    f"Wait until it ends, then run again."
+                ) from None
+            known = frozenset(files(folder))
+        repository = icechunk.Repository.open_or_create(_storage(location), _config())
+        yield Writing(repository, repository.writable_session(BRANCH), folder, known)
 
 
 def commit(begun: Writing, message: str, metadata: Mapping[str, str | int]) -> str:
@@ -132,10 +128,10 @@ def commit(begun: Writing, message: str, metadata: Mapping[str, str | int]) -> s
             return begun.session.commit(message, dict(metadata))
         base = begun.session.snapshot_id
         snapshot = begun.session.flush(message, dict(metadata))
-        _force_out(begun.folder, _files(begun.folder) - begun.known)
+        force_out(begun.folder, files(begun.folder) - begun.known)
         begun.repository.reset_branch(BRANCH, snapshot, from_snapshot_id=base)
         reference = Path("refs") / f"branch.{BRANCH}" / "ref.json"
-        _force_out(begun.folder, {str(reference)})
+        force_out(begun.folder, {str(reference)})
     except icechunk.IcechunkError as error:
         if isinstance(error, icechunk.ConflictError) or "conflict" in str(error):
             raise StoreError(
@@ -181,18 +177,8 @@ def _config() -> icechunk.RepositoryConfig:
     return config
 
 
-def _lock(handle: int, location: str | Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StoreError(
-            f"Another process is writing to {location}. Wait until it ends, then run "
-            f"again."
-        ) from None
-
-
-def _files(folder: Path) -> set[str]:
-    """Return the files of a repository, relative to it; they are never changed."""
+def files(folder: Path) -> set[str]:
+    """Return the files of a repository, relative to it; none is ever changed."""
     return {
         f"{kind}/{name}"
         for kind in ("chunks", "manifests", "snapshots", "transactions")
@@ -201,19 +187,13 @@ def _files(folder: Path) -> set[str]:
     }
 
 
-def _force_out(folder: Path, files: set[str]) -> None:
-    places = {folder / file for file in files}
-    with ThreadPoolExecutor(FLUSHED_TOGETHER) as threads:
-        list(threads.map(_force, places))
-        list(threads.map(_force, {place.parent for place in places} | {folder}))
-
-
-def _force(place: Path) -> None:
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def force_out(folder: Path, changed: set[str]) -> None:
+    """Force files of a repository, and the folders they are in, to disk."""
+    places = {folder / file for file in changed}
+    # Together, since the disk then gathers what it would write one by one.
+    with ThreadPoolExecutor(stores.FLUSHED_TOGETHER) as threads:
+        list(threads.map(stores.flush, places))
+        list(threads.map(stores.flush, {place.parent for place in places}))
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def filling(
     Raises:
         StoreError: As ``write_store``.
     """
-    with staged(path) as stage, _no_consolidation_warning():
+    with staged(path) as stage, no_consolidation_warning():
         store.to_zarr(
             stage,
             mode="w",
@@ -200,7 +200,7 @@ def staged(path: Path, *, setting: str = "paths.stores") -> Iterator[Path]:
     except OSError as error:
         raise _explained(error, path, setting) or error from error
     try:
-        with _locked(stage):
+        with locked(stage):
             yield stage
             _force_to_disk(stage)
             stage.rename(path)
@@ -252,7 +252,7 @@ def _layout(
 
 
 @contextmanager
-def _no_consolidation_warning() -> Iterator[None]:
+def no_consolidation_warning() -> Iterator[None]:
     """Silence zarr's remark that consolidated metadata are not in the v3 text.
 
     Plain ``xr.open_zarr`` warns of a store without them, and opens it slowly.
@@ -263,8 +263,12 @@ def _no_consolidation_warning() -> Iterator[None]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder: the sign that its writer is alive."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder: the sign that its writer is alive.
+
+    Raises:
+        BlockingIOError: If another process holds one.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -295,7 +299,7 @@ def _remove_abandoned(path: Path) -> None:
     """Remove what killed writers of the same store left."""
     for stage in path.parent.glob(f".{path.name}.partial-*"):
         try:
-            with _locked(stage):
+            with locked(stage):
                 shutil.rmtree(stage)
         except OSError:
             continue  # its writer is alive, or it is gone already
@@ -306,10 +310,11 @@ def _force_to_disk(folder: Path, *, recursive: bool = True) -> None:
     inside = sorted(folder.rglob("*")) if recursive else []
     # Together, since the disk then gathers what it would write one by one.
     with ThreadPoolExecutor(FLUSHED_TOGETHER) as threads:
-        list(threads.map(_flush, [*inside, folder]))
+        list(threads.map(flush, [*inside, folder]))
 
 
-def _flush(place: Path) -> None:
+def flush(place: Path) -> None:
+    """Force one file or folder to disk."""
     handle = os.open(place, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -147,6 +147,16 @@ def read_predictions(
     return window.read(session.store, group)
 
 
+def last_night(repo: Location) -> Night:
+    """Return the newest night.
+
+    Raises:
+        StoreError: If there is no repository or no night.
+    """
+    opened = repository.open_repository(repo)
+    return _night(opened.lookup_snapshot(_session(opened, repo, None).snapshot_id))
+
+
 def nights(repo: Location) -> list[Night]:
     """Return the nights that the archive still has, the first one first.
 
@@ -250,6 +260,12 @@ def _session(
             f"vintages {', '.join(sorted(opened.list_tags())) or '(none)'} are there. "
             f"Give one of these, or a date."
         ) from error
+
+
+def branch_of(opened: icechunk.Repository) -> list[icechunk.SnapshotInfo]:
+    """Return the nights of the branch, the last one last."""
+    known = reversed(list(opened.ancestry(branch=repository.BRANCH)))
+    return [info for info in known if _NUMBER in info.metadata]
 
 
 def _history(opened: icechunk.Repository) -> list[icechunk.SnapshotInfo]:

@@ -52,7 +52,7 @@ def write(sink_map: xr.Dataset, out: Path, *, overwrite: bool = False) -> Path:
         raise _unwritable(store.parent, error) from error
     try:
         _write_zarr(sink_map, stage / store.name)
-        _write_netcdf(for_netcdf(sink_map), stage / netcdf.name)
+        write_netcdf(for_netcdf(sink_map), stage / netcdf.name)
         _sync(stage)
         _replace([store, netcdf], stage)
     except OSError as error:
@@ -138,7 +138,8 @@ def _write_zarr(sink_map: xr.Dataset, path: Path) -> None:
         sink_map.to_zarr(path, mode="w-", consolidated=True, encoding=encoding)
 
 
-def _write_netcdf(small: xr.Dataset, path: Path) -> None:
+def write_netcdf(small: xr.Dataset, path: Path) -> None:
+    """Write what `for_netcdf` returned as CF netCDF-4, compressed."""
     encoding = encoding_of(small, fill=_FILL)
     for name, field in small.data_vars.items():
         if {"lat", "time"} <= set(field.dims):

@@ -8,40 +8,8 @@ import xarray as xr
 import emulator
 from emulator.carbon.errors import StoreError
 from emulator.nightly import archive
-from emulator.nightly.sinkmap import assemble
 
-from .synthetic import prediction
-
-
-def predictions(**about: object) -> dict[str, xr.Dataset]:
-    return {
-        domain: prediction(domain, **about)  # type: ignore[arg-type]
-        for domain in ("land", "ocean")
-    }
-
-
-def assembled(given: dict[str, xr.Dataset], day: str) -> xr.Dataset:
-    return assemble(given["land"], given["ocean"], issued=np.datetime64(day, "s"))
-
-
-def revised(given: xr.Dataset, month: str, factor: float = 2.0) -> xr.Dataset:
-    """Return a prediction with one month's flux changed."""
-    flux = "nbp" if "nbp" in given else "fgco2"
-    changed = given.copy(deep=True)
-    changed[flux].loc[{"time": month}] *= factor
-    return changed
-
-
-def publish_night(
-    repo: Path, given: dict[str, xr.Dataset], day: str, first: str = "2000-01"
-) -> str:
-    """Commit a night which knows the given months, those before ``first`` left out."""
-    window = assembled(given, day).sel(time=slice(first, None))
-    window = window.sel(year=slice(int(first[:4]), None))
-    parts = {name: each.sel(time=slice(first, None)) for name, each in given.items()}
-    return archive.commit(
-        repo, window, parts, message=f"night of {day}", properties={"issued": day}
-    )
+from .nights import assembled, predictions, publish_night, revised
 
 
 @pytest.fixture
@@ -77,8 +45,7 @@ def test_first_night_makes_the_archive(repo: Path) -> None:
 
 def test_later_months_are_appended(repo: Path) -> None:
     given = predictions()
-    early = {name: each.isel(time=slice(15)) for name, each in given.items()}
-    publish_night(repo, early, "2001-04-05")
+    publish_night(repo, predictions(last="2001-03"), "2001-04-05")
     publish_night(repo, given, "2002-01-05", first="2001-01")
     same_numbers(archive.read_map(repo), assembled(given, "2002-01-05"))
     found = archive.read_map(repo)
@@ -96,7 +63,7 @@ def test_later_months_are_appended(repo: Path) -> None:
 def test_revised_month_is_counted_and_the_old_one_kept(repo: Path) -> None:
     given = predictions()
     first = publish_night(repo, given, "2002-01-05")
-    better = {**given, "land": revised(given["land"], "2001-06-01")}
+    better = revised(given, "2001-06-01")
     second = publish_night(repo, better, "2002-02-05", first="2001-01")
     found = archive.read_map(repo)
     same_numbers(found, assembled(better, "2002-02-05"))
@@ -123,7 +90,7 @@ def test_night_without_news_changes_nothing(repo: Path) -> None:
 def test_calendar_names_and_ids_find_a_night(repo: Path) -> None:
     given = predictions()
     first = publish_night(repo, given, "2002-01-05")
-    better = {**given, "land": revised(given["land"], "2001-06-01")}
+    better = revised(given, "2001-06-01")
     second = publish_night(repo, better, "2002-02-05", first="2001-01")
     archive.tag_vintage(repo, "v2002-01", first)
     wanted = {

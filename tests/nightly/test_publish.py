@@ -101,7 +101,7 @@ def test_full_disk_leaves_nothing(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(publish, "_write_netcdf", fail)
+    monkeypatch.setattr(publish, "write_netcdf", fail)
     with pytest.raises(StoreError, match=r"disk of .* is full; nothing was left"):
         publish.write(sink_map, tmp_path)
     assert names(tmp_path) == []
@@ -113,7 +113,7 @@ def test_any_other_failure_leaves_nothing_either(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(publish, "_write_netcdf", fail)
+    monkeypatch.setattr(publish, "write_netcdf", fail)
     with pytest.raises(KeyboardInterrupt):
         publish.write(sink_map, tmp_path)
     assert names(tmp_path) == []

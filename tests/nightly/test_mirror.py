@@ -1,0 +1,121 @@
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from emulator.carbon.errors import StoreError
+from emulator.nightly import archive, mirror
+
+from .nights import predictions, publish_night, revised
+
+
+def deployment(root: Path) -> Path:
+    """Return the archive of a deployment with one night."""
+    repo = root / "sink.icechunk"
+    publish_night(repo, predictions(), "2002-01-05")
+    return repo
+
+
+def numbers(path: Path) -> xr.Dataset:
+    """Return what plain xarray reads, any warning being an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return xr.open_zarr(path).load()
+
+
+def shared(one: Path, two: Path) -> set[str]:
+    """Return the chunk files that two exports share."""
+    return {
+        str(path.relative_to(one))
+        for path in one.rglob("c*")
+        if path.is_file() and path.samefile(two / path.relative_to(one))
+    }
+
+
+def test_export_is_the_newest_night_as_plain_zarr_and_netcdf(tmp_path: Path) -> None:
+    repo = deployment(tmp_path)
+
+    def page(folder: Path) -> None:
+        assert numbers(folder / "sink.zarr").sizes["time"] == 24
+        (folder / "page").mkdir()
+        (folder / "page" / "index.html").write_text("a page")
+
+    folder = mirror.export(repo, tmp_path, keep=3, extras=page)
+    assert folder.parent == tmp_path / "exports"
+    assert (tmp_path / "page" / "index.html").read_text() == "a page"
+    xr.testing.assert_identical(
+        numbers(tmp_path / "sink.zarr"), archive.read_map(repo).load()
+    )
+    with xr.open_dataset(tmp_path / "sink.nc") as small:
+        assert small.sizes["time"] == 24
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "current", "exports", "page", "sink.icechunk", "sink.nc", "sink.zarr",
+    ]  # fmt: skip
+
+
+def test_unchanged_chunks_are_links_to_the_last_export(tmp_path: Path) -> None:
+    repo = deployment(tmp_path)
+    old = mirror.export(repo, tmp_path, keep=3)
+    before = numbers(old / "sink.zarr")
+    publish_night(repo, revised(predictions(), "2001-06"), "2002-02-05", "2001-01")
+    new = mirror.export(repo, tmp_path, keep=3)
+    assert new != old
+    assert mirror.newest(tmp_path) == new
+    xr.testing.assert_identical(
+        numbers(tmp_path / "sink.zarr"), archive.read_map(repo).load()
+    )
+    xr.testing.assert_identical(numbers(old / "sink.zarr"), before)
+    # 2 teachers x 2 years in chunks of 12 months; June 2001 is in the second year.
+    assert {f for f in shared(old, new) if "/nbp/" in f} == {
+        "sink.zarr/nbp/c.0.0.0.0", "sink.zarr/nbp/c.1.0.0.0",
+    }  # fmt: skip
+    assert len([f for f in shared(old, new) if "/fgco2/" in f]) == 4
+
+
+def test_archive_restored_from_a_backup_is_compared_chunk_by_chunk(
+    tmp_path: Path,
+) -> None:
+    old = mirror.export(deployment(tmp_path), tmp_path, keep=3)
+    (tmp_path / "sink.icechunk").rename(tmp_path / "lost")
+    repo = tmp_path / "sink.icechunk"
+    publish_night(repo, revised(predictions(), "2001-06"), "2002-02-05")
+    new = mirror.export(repo, tmp_path, keep=3)
+    xr.testing.assert_identical(
+        numbers(tmp_path / "sink.zarr"), archive.read_map(repo).load()
+    )
+    assert "sink.zarr/nbp/c.0.0.0.0" in shared(old, new)
+    assert "sink.zarr/nbp/c.0.1.0.0" not in shared(old, new)
+
+
+def test_second_export_of_a_night_does_nothing(tmp_path: Path) -> None:
+    repo = deployment(tmp_path)
+    folder = mirror.export(repo, tmp_path, keep=3)
+    before = {path: os.lstat(path).st_ino for path in tmp_path.rglob("*")}
+    assert mirror.export(repo, tmp_path, keep=3, extras=pytest.fail) == folder
+    assert {path: os.lstat(path).st_ino for path in tmp_path.rglob("*")} == before
+
+
+def test_last_exports_stay(tmp_path: Path) -> None:
+    repo = deployment(tmp_path)
+    made = [mirror.export(repo, tmp_path, keep=2)]
+    for month in ("2001-05", "2001-06", "2001-07"):
+        publish_night(repo, revised(predictions(), month), "2002-02-05", "2001-01")
+        made.append(mirror.export(repo, tmp_path, keep=2))
+    assert sorted((tmp_path / "exports").iterdir()) == sorted(made[-2:])
+
+
+def test_foreign_map_is_not_replaced(tmp_path: Path) -> None:
+    repo = deployment(tmp_path)
+    (tmp_path / "sink.nc").write_text("someone's own file")
+    with pytest.raises(StoreError, match=r"sink\.nc is no link.*Move it away"):
+        mirror.export(repo, tmp_path, keep=3)
+    assert not (tmp_path / "exports").exists()
+
+
+def test_archive_without_a_night_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="There is no repository at"):
+        mirror.export(tmp_path / "sink.icechunk", tmp_path, keep=3)
+    with pytest.raises(ValueError, match="keep is 0"):
+        mirror.export(tmp_path / "sink.icechunk", tmp_path, keep=0)
