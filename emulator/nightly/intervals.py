@@ -9,7 +9,7 @@ beyond the calibrated leads get nothing.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from emulator.evaluation.forecasts import calibration_of, cell_reference
 from emulator.evaluation.origins import ERRORS_FILE, ErrorFields, read_errors
 from emulator.learning.inference import Emulator
 from emulator.nightly.budget import SINKS
+from emulator.nightly.predictions import MEMBER_MEAN
 
 Array = NDArray[np.float64]
 Months = NDArray[np.datetime64]
@@ -64,9 +65,9 @@ _TOTALS = {
     ),
     "sink": (
         "interval of the sink as far as teachers and emulator know it",
-        "Error of emulation and spread between teachers, in quadrature. Mean "
-        "adjustment, forcing and budget errors are not in it: a lower bound. Missing "
-        "for one teacher.",
+        "Error of emulation, spread between teachers and what the rest of a month that "
+        "is not over may change, in quadrature. Mean adjustment, forcing and budget "
+        "errors are not in it: a lower bound. Missing for one teacher.",
     ),
 }
 """What the two intervals of a total are: never one variable."""
@@ -80,13 +81,14 @@ class _Reach:
     years: NDArray[np.int64]
 
 
-def of_run(run: Path, emulator: Emulator, forcing: xr.Dataset) -> xr.Dataset | None:
+def of_run(run: Path, emulator: Emulator, prediction: xr.Dataset) -> xr.Dataset | None:
     """Return the intervals and draws of what a run predicts; None if not calibrated.
 
     Args:
         run: Folder of the run.
         emulator: The run.
-        forcing: As it is given to ``Emulator.predict``.
+        prediction: With ``member_mean``, as ``predictions.ask`` returns it. For the
+            draws, all months after the last label must be in it.
 
     Returns:
         For the months of the prediction: ``interval_half_width`` (time, lat, lon),
@@ -106,14 +108,16 @@ def of_run(run: Path, emulator: Emulator, forcing: xr.Dataset) -> xr.Dataset | N
     if calibrated is None:
         return None
     flux = SINKS[emulator.domain]
-    members, months = _members(emulator, forcing, flux)
+    months = as_months(prediction["time"].to_numpy())
     cells, area = emulator.cells.numpy(), emulator.area.numpy()
     has_flux = emulator.first.normaliser.labelled[:, emulator.fluxes.index(flux)]
     area = np.where(has_flux.any(dim=0).numpy(), area, 0.0)
+    maps = prediction[MEMBER_MEAN].transpose("member", "time", "lat", "lon").to_numpy()
+    members = maps.reshape(*maps.shape[:2], -1)[..., cells].astype(np.float64)
     last_label = np.datetime64(emulator.first.about["last_month"])
     reach = _reach(calibrated, emulator, members, months, area, last_label)
-    maps = np.full((months.size, *emulator.grid.shape), np.nan, np.float32)
-    maps.reshape(months.size, -1)[:, cells] = reach.half["cell", "month"]
+    half = np.full((months.size, *emulator.grid.shape), np.nan, np.float32)
+    half.reshape(months.size, -1)[:, cells] = reach.half["cell", "month"]
     totals = {
         period: np.concatenate(
             [reach.half["globe", period], reach.half["region", period]], axis=1
@@ -122,7 +126,7 @@ def of_run(run: Path, emulator: Emulator, forcing: xr.Dataset) -> xr.Dataset | N
     }
     found = xr.Dataset(
         {
-            HALF_WIDTH: (("time", "lat", "lon"), maps),
+            HALF_WIDTH: (("time", "lat", "lon"), half),
             "month_half_width": (("region", "time"), totals["month"]),
             "year_half_width": (("region", "year"), totals["year"]),
         },
@@ -220,7 +224,8 @@ def of_budgets(totals: xr.Dataset, predictions: Mapping[str, xr.Dataset]) -> xr.
     """Return the intervals of totals, for the domains that are calibrated.
 
     Args:
-        totals: ``budget_month``, ``budget_year`` and their ``_teacher_std``.
+        totals: ``budget_month``, ``budget_year``, their ``_teacher_std`` and their
+            ``_completion_std``.
         predictions: By domain.
 
     Returns:
@@ -242,7 +247,8 @@ def of_budgets(totals: xr.Dataset, predictions: Mapping[str, xr.Dataset]) -> xr.
             )
             emulation[row] = half.transpose("region", dim).to_numpy()
             teachers = totals[f"budget_{period}_teacher_std"][row].to_numpy()
-            sink[row] = widen(emulation[row], teachers, level=about["level"])
+            rest = totals[f"budget_{period}_completion_std"][row].to_numpy()
+            sink[row] = widen(emulation[row], teachers, rest, level=about["level"])
             said.append(
                 f"{flux}: {about[f'globe_{period}']}. {about[f'region_{period}']}."
             )
@@ -268,21 +274,6 @@ def about_of(prediction: xr.Dataset) -> dict[str, Any]:
 def _bounds() -> dict[str, Any]:
     attrs = {"long_name": "end of the interval"}
     return {"bound": ("bound", np.array(["lower", "upper"], dtype=object), attrs)}
-
-
-def _members(
-    emulator: Emulator, forcing: xr.Dataset, flux: str
-) -> tuple[Array, Months]:
-    """Return the mean of teachers of each member, (member, time, cell), and months."""
-    cells = emulator.cells.numpy()
-    found = []
-    for member in emulator.members:
-        predicted = replace(emulator, members=(member,)).predict(forcing)
-        values = predicted[flux].transpose("teacher", "time", "lat", "lon").to_numpy()
-        values = values.reshape(*values.shape[:2], -1)[..., cells]
-        # A cell that a teacher lacks counts as 0, as in its own total.
-        found.append(np.nan_to_num(values).mean(axis=0, dtype=np.float64))
-    return np.stack(found), as_months(predicted["time"].to_numpy())
 
 
 def _reach(

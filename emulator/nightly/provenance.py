@@ -55,6 +55,10 @@ def root_attributes(
                 prediction.attrs.get("training_store_hash", _NOT_STATED)
             ),
             "forcing": sorted(catalog(prediction, "forcing_catalog")),
+            "forcing snapshot": str(
+                prediction.attrs.get("forcing_snapshot", _NOT_STATED)
+            ),
+            "teachers": [str(name) for name in prediction["teacher"].to_numpy()],
             "last month": str(prediction["time"].to_numpy()[-1].astype("M8[M]")),
         }
         for domain, prediction in predictions.items()

@@ -1,5 +1,6 @@
 """Settings of `predict`; light to import, since the command line reads them first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from emulator.carbon.errors import SettingsError
@@ -15,6 +16,23 @@ class MapSettings:
     """
 
     grid: str = ""
+
+
+def require_map_grid(grid: str, domains: Sequence[str]) -> None:
+    """Refuse a grid of a map that is none.
+
+    Raises:
+        SettingsError: If it is neither one of the domains nor a number.
+    """
+    if grid in ("", *domains):
+        return
+    try:
+        float(grid)
+    except ValueError:
+        raise SettingsError(
+            f"map.grid is {grid!r}, but this map is of {' and '.join(domains)}. Choose "
+            f"{' or '.join(domains)}, or a step in degrees, e.g. map.grid=1."
+        ) from None
 
 
 @dataclass
@@ -52,16 +70,7 @@ class PredictSettings:
                 "that `sink-emulator train` printed."
             )
         there = [name for name in ("land", "ocean") if getattr(self, name)]
-        if self.map.grid in ("", *there):
-            return
-        try:
-            float(self.map.grid)
-        except ValueError:
-            raise SettingsError(
-                f"map.grid is {self.map.grid!r}, but this map is of "
-                f"{' and '.join(there)}. Choose {' or '.join(there)}, or a step in "
-                f"degrees, e.g. map.grid=1."
-            ) from None
+        require_map_grid(self.map.grid, there)
 
     def forcing_of(self, domain: str) -> str:
         """Return the name or path of a domain's forcing; empty if none is given."""

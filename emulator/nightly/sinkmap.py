@@ -10,6 +10,8 @@ A prediction is a data set of one domain with
   where a teacher has no cell, the same cells in all months;
 * ``fraction(lat, lon)``, the share of the cell in the domain;
 * optionally what ``intervals.of_run`` returns, its attributes as JSON in one;
+* optionally ``completion_std(region, time)``, what the rest of a month that is not over
+  may still change (`completion`);
 * optionally ``status(time)`` (codes of `layout.STATUS`) and ``coverage(time)`` of the
   forcing;
 * the attributes named in `provenance.ORIGIN`.
@@ -33,10 +35,11 @@ from emulator.data import regrid
 from emulator.data.stores import code_version
 from emulator.evaluation import figures
 from emulator.evaluation.champion import CURRENT, find_champion
-from emulator.learning.inference import open_run
-from emulator.nightly import intervals, layout, picture, provenance, publish
+from emulator.learning.inference import Emulator, open_run
+from emulator.nightly import completion, intervals, layout, picture, provenance, publish
 from emulator.nightly.budget import FRACTIONS, SINKS, regional_totals
 from emulator.nightly.inputs import OWN_WEATHER, find_store, read_forcing
+from emulator.nightly.predictions import ask, described
 from emulator.nightly.settings import MapSettings, PredictSettings
 
 __all__ = ["MapSettings", "PredictSettings", "assemble", "predict"]
@@ -131,6 +134,7 @@ def assemble(
         sink_map = sink_map.merge(_domain_part(domain, prediction, grid, months))
     sink_map = sink_map.merge(layout.month_flags(predictions, months, issued))
     sink_map = sink_map.merge(_budgets(sink_map, grid))
+    sink_map = sink_map.merge(completion.of_budgets(sink_map, predictions))
     sink_map = sink_map.merge(intervals.of_budgets(sink_map, predictions))
     for name, field in sink_map.data_vars.items():
         field.attrs["coverage_content_type"] = provenance.content_type(str(name))
@@ -141,7 +145,7 @@ def assemble(
     return sink_map
 
 
-def _find_run(domain: str, run: str, runs_root: Path, models_root: Path) -> Path:
+def find_run(domain: str, run: str, runs_root: Path, models_root: Path) -> Path:
     """Return the champion, a run given as a path, or one below ``runs_root``."""
     if run == CURRENT:
         return find_champion(domain, models_root)
@@ -159,7 +163,7 @@ def _ask(
     """Return the prediction of one domain, as the module describes it."""
     if not run:
         return None
-    folder = _find_run(domain, run, runs_root, models_root)
+    folder = find_run(domain, run, runs_root, models_root)
     emulator = open_run(folder)
     if emulator.domain != domain:
         raise SettingsError(
@@ -173,21 +177,18 @@ def _ask(
     forcing = read_forcing(
         find_store(name, domain, stores_root), domain, emulator.forcing_names
     )
-    prediction = emulator.predict(forcing)
     # A month driven by another year's weather is memory, and no month of a map.
+    prediction = ask(emulator, forcing)
     own = forcing[OWN_WEATHER].sel(time=prediction["time"]).to_numpy()
-    prediction = prediction.isel(time=own)
-    share = np.zeros(np.prod(emulator.grid.shape))
-    share[emulator.cells.numpy()] = emulator.area.numpy()
-    share = share.reshape(emulator.grid.shape) / emulator.grid.cell_area()
-    prediction["fraction"] = (("lat", "lon"), share)
-    for stated in ("status", "coverage"):
-        if stated in forcing:
-            prediction[stated] = forcing[stated].sel(time=prediction["time"]).compute()
-    prediction.attrs |= attributes | provenance.of_forcing(forcing.attrs, attributes)
-    reach = intervals.of_run(folder, emulator, forcing)
+    prediction = described(prediction.isel(time=own), emulator, forcing)
+    return with_intervals(prediction, folder, emulator)
+
+
+def with_intervals(prediction: xr.Dataset, run: Path, emulator: Emulator) -> xr.Dataset:
+    """Return a prediction with the intervals and draws of its run, if calibrated."""
+    reach = intervals.of_run(run, emulator, prediction)
     if reach is not None:
-        prediction = prediction.merge(reach.sel(time=prediction["time"]))
+        prediction = prediction.merge(reach)
         prediction.attrs[intervals.ATTRIBUTE] = json.dumps(reach.attrs)
     return prediction
 
@@ -378,4 +379,4 @@ def _budgets(sink_map: xr.Dataset, grid: Grid) -> xr.Dataset:
     bands = latitude_bands(grid)
     weights = np.concatenate([np.ones((1, *grid.shape)), bands.weights])
     totals = regional_totals(sink_map, weights, ["globe", *bands.regions])
-    return totals[[str(name) for name in totals if str(name).startswith("budget")]]
+    return totals.drop_vars("covered_area")

@@ -16,6 +16,7 @@ from emulator.learning.fit import train, training_cube
 from emulator.learning.settings import SplitSettings
 from emulator.nightly import intervals
 from emulator.nightly.inputs import read_forcing
+from emulator.nightly.predictions import ask
 from emulator.nightly.publish import for_netcdf
 from emulator.nightly.settings import PredictSettings
 from emulator.nightly.sinkmap import assemble, predict
@@ -154,7 +155,7 @@ def test_draws_have_the_mean_and_the_spread_of_the_totals(sink: xr.Dataset) -> N
 def test_run_without_calibration_has_none(root: Path) -> None:
     run = emulator.open_run(root / "ocean")
     forcing = read_forcing(root / "tiny-ocean.zarr", "ocean", run.forcing_names)
-    assert intervals.of_run(root / "ocean", run, forcing) is None
+    assert intervals.of_run(root / "ocean", run, ask(run, forcing)) is None
 
 
 @pytest.mark.parametrize("kept", [slice(0, 30), slice(0, 36), slice(3, 75)])
@@ -167,7 +168,7 @@ def test_errors_that_make_no_paths_make_no_draws(root: Path, kept: slice) -> Non
     part = ErrorFields(whole.months[kept], whole.grid, whole.area, whole.errors[kept])
     part.write(path)
     try:
-        found = intervals.of_run(root / "land", run, forcing)
+        found = intervals.of_run(root / "land", run, ask(run, forcing))
     finally:
         whole.write(path)
     assert found is not None
@@ -186,7 +187,7 @@ def test_regions_that_hold_not_all_cells_make_no_draws(root: Path) -> None:
     forcing = read_forcing(root / "tiny-land.zarr", "land", run.forcing_names)
     path.write_text(json.dumps(content))
     try:
-        found = intervals.of_run(root / "land", run, forcing)
+        found = intervals.of_run(root / "land", run, ask(run, forcing))
     finally:
         path.write_text(before)
     assert found is not None
