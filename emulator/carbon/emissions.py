@@ -102,6 +102,46 @@ def hindcast_error(
     return np.asarray(np.sqrt(found))
 
 
+def scaled(
+    value: float,
+    year: int,
+    leads: int,
+    monthly: NDArray[Any],
+    months: NDArray[Any],
+) -> tuple[Array, Array]:
+    """Let a year's total follow the growth of a monthly product.
+
+    A year after it is the total times what the product has in the months that are known
+    of it, over what it has in the same months of the year itself.
+
+    Args:
+        value: Total of the year.
+        year: The last with a total.
+        leads: Years after it.
+        monthly: The product, any unit; shape (time,).
+        months: datetime64; shape (time,).
+
+    Returns:
+        Totals in the unit of ``value``, NaN where no month is known; and the share of
+        the twelve months that is; shape (lead,) each.
+    """
+    known = dict(zip(as_months(months).astype(np.int64).tolist(), monthly, strict=True))
+    january = (year - 1970) * MONTHS_PER_YEAR
+    totals, shares = np.full(leads, np.nan), np.zeros(leads)
+    for lead in range(1, leads + 1):
+        later = january + lead * MONTHS_PER_YEAR
+        both = [
+            (known[later + month], known[january + month])
+            for month in range(MONTHS_PER_YEAR)
+            if later + month in known and january + month in known
+        ]
+        if both:
+            after, before = np.sum(both, axis=0)
+            totals[lead - 1] = value * after / before
+            shares[lead - 1] = len(both) / MONTHS_PER_YEAR
+    return totals, shares
+
+
 def over_twelve_months(
     annual: NDArray[Any], years: NDArray[Any], ends: NDArray[Any]
 ) -> Array:

@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from emulator.carbon.budget import area_total, running_total
 from emulator.carbon.grid import Grid
 from emulator.carbon.regions import latitude_bands
 from emulator.carbon.timeaxis import as_months, month_of, years_of
@@ -25,6 +26,7 @@ from emulator.data.regrid import conservative
 from emulator.evaluation.calibration import (
     Calibration,
     Key,
+    Support,
     aggregate,
     lead_years,
     normal_multiple,
@@ -40,6 +42,7 @@ from emulator.evaluation.draws import (
 from emulator.evaluation.forecasts import calibration_of, cell_reference
 from emulator.evaluation.origins import ERRORS_FILE, ErrorFields, read_errors
 from emulator.learning.inference import Emulator
+from emulator.nightly import series
 from emulator.nightly.budget import SINKS
 from emulator.nightly.predictions import MEMBER_MEAN
 
@@ -75,9 +78,17 @@ _TOTALS = {
 
 @dataclass(frozen=True, eq=False)
 class _Reach:
-    """Half-widths by support and period; shape (step, place)."""
+    """Half-widths.
+
+    Attributes:
+        half: By support and period; shape (step, place).
+        running: Of totals of the twelve months that end with each one, PgC; shape
+            (time, globe and regions).
+        years: Of the annual ones; shape (year,).
+    """
 
     half: dict[Key, Array]
+    running: Array
     years: NDArray[np.int64]
 
 
@@ -94,7 +105,9 @@ def of_run(run: Path, emulator: Emulator, prediction: xr.Dataset) -> xr.Dataset 
         For the months of the prediction: ``interval_half_width`` (time, lat, lon),
         kg m-2 s-1, distance of either end from the mean of teachers;
         ``month_half_width`` (region, time), PgC yr-1, and ``year_half_width``
-        (region, year), PgC, of the globe and of latitude bands; NaN out of reach; and
+        (region, year), PgC, of the globe and of latitude bands, and
+        ``running_half_width`` (region, time), PgC, of the twelve months that end with
+        each one, all of which must be in the prediction; NaN out of reach; and
         where forecast years are whole and errors are enough, ``draws``
         (draw, draw_time, draw_lat, draw_lon), kg m-2 s-1 per area of the domain, with
         ``draw_area`` (draw_lat, draw_lon), m2. Attributes say level, leads and what
@@ -129,6 +142,7 @@ def of_run(run: Path, emulator: Emulator, prediction: xr.Dataset) -> xr.Dataset 
             HALF_WIDTH: (("time", "lat", "lon"), half),
             "month_half_width": (("region", "time"), totals["month"]),
             "year_half_width": (("region", "year"), totals["year"]),
+            "running_half_width": (("region", "time"), reach.running.T),
         },
         coords={
             "time": months.astype("datetime64[ns]"),
@@ -262,7 +276,37 @@ def of_budgets(totals: xr.Dataset, predictions: Mapping[str, xr.Dataset]) -> xr.
             ends = np.stack([total - half_width, total + half_width])
             variable_name = f"budget_{period}_interval_{name}"
             found[variable_name] = (("bound", *total.dims), ends, attrs)
+    for field in found.data_vars.values():
+        field.attrs |= {
+            f"{flux}_level": about_of(p)["level"] for flux, p in given.items()
+        }
+    found[series.HALF_WIDTH] = _running_on_map(totals["budget_month"], given)
     return found
+
+
+def _running_on_map(
+    total: xr.DataArray, given: Mapping[str, xr.Dataset]
+) -> xr.DataArray:
+    """Return the reach of twelve months; by flux, region and last month, PgC."""
+    half, said = xr.full_like(total, np.nan), []
+    levels = {}
+    for flux, prediction in given.items():
+        about, row = about_of(prediction), total.get_index("flux").get_loc(flux)
+        levels[f"{flux}_level"] = about["level"]
+        own = prediction["running_half_width"].reindex(
+            region=total["region"], time=total["time"]
+        )
+        half[row] = own.transpose("region", "time").to_numpy()
+        said.append(f"{flux}: {about['globe_year']}. {about['region_year']}.")
+    more = "Any twelve months are taken to err as calendar years do, at the lead of "
+    half.attrs = {
+        "units": total.attrs["units"],
+        "long_name": "reach of the interval of emulation of the total of the 12 months "
+        "that end with this one",
+        "comment": " ".join([f"{more}their last month.", *said]),
+        **levels,
+    }
+    return half
 
 
 def about_of(prediction: xr.Dataset) -> dict[str, Any]:
@@ -298,7 +342,33 @@ def _reach(
         spread = values.std(0, ddof=1) if several else np.zeros(values.shape[1:])
         width = calibrated.half_width(key, spread, leads[key[1]], own.get(key))
         half[key] = np.asarray(width, np.float64)
-    return _Reach(half, years)
+    running = _running(calibrated, members, months, area, shares, leads["month"])
+    return _Reach(half, running, years)
+
+
+def _running(
+    calibrated: Calibration,
+    members: Array,
+    months: Months,
+    area: Array,
+    shares: Array,
+    leads: NDArray[np.int64],
+) -> Array:
+    """Return how far totals of any twelve months reach; (time, globe and regions).
+
+    They are taken to err as calendar years do, at the lead of their last month.
+    """
+    found = []
+    whole: dict[Support, Array] = {"globe": np.ones((1, area.size)), "region": shares}
+    for support, parts in whole.items():
+        rates = np.stack([area_total(members, area * part) for part in parts], axis=-1)
+        totals = running_total(np.moveaxis(rates, 1, 0), months)
+        several = len(members) > 1
+        spread = totals.std(1, ddof=1) if several else np.zeros(totals[:, 0].shape)
+        width = calibrated.half_width((support, "year"), spread, leads)
+        # The least spread must not stand for months that are not there.
+        found.append(np.where(np.isnan(totals[:, 0]), np.nan, width))
+    return np.concatenate(found, axis=1)
 
 
 def _draws(

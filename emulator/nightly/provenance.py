@@ -143,9 +143,11 @@ def content_type(variable: str) -> str:
     ):
         return "auxiliaryInformation"
     flags = ("status", "coverage", "forcing_source", "issued", "revision")
-    if variable in flags or variable.endswith(("_simulated", "_std")):
+    if variable in flags or "_interval_" in variable:
         return "qualityInformation"
-    if "_interval_" in variable:
+    if variable.endswith(
+        ("_simulated", "_std", "_half_width", "_error", "_sigma", "_flag")
+    ):
         return "qualityInformation"
     return "modelResult"
 

@@ -1,17 +1,16 @@
-"""What stands beside the totals of a map: running totals, levels, closure; as files.
+"""What stands beside the totals of a map: running totals, levels and closure.
 
 All of it comes from the totals of the whole series, which is small: a night makes it
 anew, whichever months are new.
 """
 
-from pathlib import Path
-
 import xarray as xr
 
-from emulator.data.readers import workbook
 from emulator.nightly import provenance, series
 from emulator.nightly.adjust import adjusted
-from emulator.nightly.budget_settings import WORKBOOK_TARGETS, BudgetSettings
+from emulator.nightly.budget_settings import BudgetSettings
+from emulator.nightly.closure import Records, closure, read_records
+from emulator.nightly.evidence import not_of_the_world
 
 
 def tables(sink_map: xr.Dataset, settings: BudgetSettings) -> xr.Dataset:
@@ -35,11 +34,13 @@ def tables(sink_map: xr.Dataset, settings: BudgetSettings) -> xr.Dataset:
     found = series.running(sink_map)
     totals = sink_map.drop_vars(found.data_vars, errors="ignore").merge(found)
     found = found.merge(series.departures(totals, settings.references))
-    book = None
-    if settings.adjustment.target in WORKBOOK_TARGETS and settings.workbook:
-        book = workbook.read(Path(settings.workbook))
-    moved = adjusted(totals, settings, book)
-    found = found.merge(moved).assign_attrs(moved.attrs)
+    records = Records()
+    if not_of_the_world(sink_map) is None:
+        records = read_records(settings)
+    moved = adjusted(totals, settings, records.book)
+    totals, found = totals.merge(moved), found.merge(moved)
+    closed = closure(totals, settings, records)
+    found = found.merge(closed).assign_attrs(moved.attrs | closed.attrs)
     for name, field in found.data_vars.items():
         field.attrs["coverage_content_type"] = provenance.content_type(str(name))
     return found

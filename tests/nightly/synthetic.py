@@ -82,6 +82,7 @@ def with_intervals(given: xr.Dataset, *, reach: int, half: float) -> xr.Dataset:
                 ),
                 "month_half_width": (("region", "time"), np.tile(wide, (4, 1))),
                 "year_half_width": (("region", "year"), np.tile(annual, (4, 1))),
+                "running_half_width": (("region", "time"), np.tile(wide, (4, 1))),
                 "draws": (("draw", "draw_time", "draw_lat", "draw_lon"), draws),
                 "draw_area": (("draw_lat", "draw_lon"), np.ones((2, 4))),
             }
@@ -103,7 +104,7 @@ def origin(domain: str, teachers: tuple[str, ...]) -> dict[str, str]:
         name: {
             "name": name,
             "kind": "teacher",
-            "years": YEARS[name],
+            "years": YEARS.get(name, [1990, 2001]),
             "citation": f"Teacher {name} ({domain}), made up",
             "licence": "CC0",
             "policy": f"ask the makers of {name}",

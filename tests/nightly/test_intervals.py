@@ -117,6 +117,24 @@ def test_totals_have_intervals_of_their_own(
     assert ends.sel(late).isnull().all()
 
 
+def test_twelve_months_reach_as_far_as_the_year_that_ends_with_them(
+    root: Path, sink: xr.Dataset
+) -> None:
+    half = sink["budget_12month_half_width"].sel(flux="nbp")
+    years = slice(1982, 2008)
+    ends = sink["budget_year_interval_emulation"].sel(flux="nbp", year=years)
+    december = half.sel(time=half["time"].dt.month == 12).sel(
+        time=slice("1982", "2008")
+    )
+    # float32 maps against float64 networks.
+    np.testing.assert_allclose(december, (ends[1] - ends[0]) / 2, rtol=1e-4)
+    # Beyond the leads of calendar years, as these.
+    assert half.sel(time="2009").isnull().all()
+    assert half.sel(time=slice("1982", "2008")).notnull().any("region").all()
+    assert half.attrs["nbp_level"] == 0.9
+    assert sink["budget_12month_half_width"].sel(flux="fgco2").isnull().all()
+
+
 def test_sink_adds_the_spread_between_teachers(sink: xr.Dataset) -> None:
     for period in ("month", "year"):
         total = sink[f"budget_{period}"]

@@ -1,0 +1,101 @@
+"""Monthly CO2 of NOAA with its deseasonalised trend: global mean, and Mauna Loa.
+
+Two renditions of each are read: NOAA's own ``co2_mm_gl.csv`` and ``co2_mm_mlo.csv``,
+and those of the public "CO2 PPM" data package, whose headers have fewer names than
+their rows have values, so that a reader who trusts them takes an uncertainty for the
+trend. A header that is none of these is refused.
+
+Source:
+    https://gml.noaa.gov/ccgg/trends/gl_data.html and .../data.html;
+    https://github.com/datasets/co2-ppm.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.carbon.errors import TimeAxisError, UserError
+
+Array = NDArray[np.float64]
+
+_GLOBAL = ("date", "", "", "", "trend", "sigma")
+_STATION = ("date", "", "", "trend", "", "", "sigma")
+_LAYOUTS = {
+    ("year", "month", "decimal", "average", "average_unc", "trend", "trend_unc"): (
+        "global", ("year", "month", "", "", "", "trend", "sigma"),
+    ),
+    ("date", "decimal date", "average", "trend"): ("global", _GLOBAL),
+    ("year", "month", "decimal date", "average", "deseasonalized", "ndays", "sdev",
+     "unc"): ("mauna_loa", ("year", "month", "", "", "trend", "", "", "sigma")),
+    ("date", "decimal date", "average", "interpolated", "trend", "number of days"): (
+        "mauna_loa", _STATION,
+    ),
+}  # fmt: skip
+"""By header in small letters: whose record it is, and what the values of a row are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Co2Record:
+    """Deseasonalised CO2 in dry air.
+
+    Attributes:
+        place: "global" for the mean over marine surface sites, or "mauna_loa".
+        months: Increasing, datetime64[M]; shape (time,).
+        trend: ppm, NaN where missing; shape (time,).
+        sigma: Standard error, ppm, NaN where not stated; shape (time,).
+        source: Name of the file.
+    """
+
+    place: str
+    months: NDArray[np.datetime64]
+    trend: Array
+    sigma: Array
+    source: str
+
+
+def read(path: Path) -> Co2Record:
+    """Read a record.
+
+    Raises:
+        UserError: If the file is not there, or none of the renditions above.
+        TimeAxisError: If its months do not increase.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"No file '{path}'. Get co2_mm_gl.csv from "
+            f"https://gml.noaa.gov/ccgg/trends/gl_data.html."
+        )
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.reader(line for line in file if not line.startswith("#")))
+    rows = [row for row in rows if row]
+    header = tuple(name.strip().casefold() for name in rows[0]) if rows else ()
+    if header not in _LAYOUTS:
+        raise UserError(
+            f"{path} begins with {', '.join(header) or 'nothing'}, which is no header "
+            f"of NOAA's monthly CO2 (co2_mm_gl.csv, co2_mm_mlo.csv). Get it again."
+        )
+    place, meanings = _LAYOUTS[header]
+    months, values = [], []
+    for number, row in enumerate(rows[1:], start=2):
+        try:
+            named = dict(zip(meanings, row, strict=True))
+            month = named.get("date") or f"{named['year']}-{int(named['month']):02d}"
+            months.append(np.datetime64(month.strip()[:7], "M"))
+            values.append((float(named["trend"]), float(named["sigma"])))
+        except ValueError as error:
+            raise UserError(
+                f"{path}: line {number} below the comments, {row}, cannot be read "
+                f"({error}). Get it again."
+            ) from None
+    stamps = np.array(months, "datetime64[M]")
+    if not stamps.size or (np.diff(stamps).astype(np.int64) < 1).any():
+        raise TimeAxisError(
+            f"{path} has {stamps.size} months that do not increase throughout. Get it "
+            f"again."
+        )
+    # NOAA writes -99.99, -9.99 and -0.99 for what is missing.
+    known = np.array([[np.nan if x < 0 else x for x in pair] for pair in values])
+    return Co2Record(place, stamps, known[:, 0], known[:, 1], path.name)
