@@ -27,7 +27,7 @@ _KEPT_BITS = 12
 """Bits of the mantissa kept in monthly fields (rounding by at most 1/8192): noise
 below the precision of any model is what makes files large."""
 
-_FORCING_UNITS = {
+FORCING_UNITS = {
     "tas": "K",
     "pr": "kg m-2 s-1",
     "rsds": "W m-2",
@@ -38,6 +38,7 @@ _FORCING_UNITS = {
     "sos": "1e-3",
     "mlotst": "m",
 }
+"""Units of the forcing files."""
 
 
 def write_teacher(
@@ -77,7 +78,7 @@ def write_teacher(
         attrs["_FillValue"] = np.float32(layout.fill)
         attrs["missing_value"] = np.float32(layout.fill)
     dataset = _dataset({name: (full, attrs)}, grid, layout, months)
-    dataset.attrs = _attributes(f"{layout.teacher}, simulation {simulation}")
+    dataset.attrs = attributes(f"{layout.teacher}, simulation {simulation}")
     _save(dataset, path)
 
 
@@ -87,7 +88,7 @@ def write_fraction(
     """Write a share of cells, (lat, lon), in the habits of a teacher."""
     attrs = {"units": "1", "long_name": "share of the cell", "missing_value": 0.0}
     dataset = _dataset({name: (fraction.astype("f4"), attrs)}, grid, layout, None)
-    dataset.attrs = _attributes(f"{layout.teacher}, {name}")
+    dataset.attrs = attributes(f"{layout.teacher}, {name}")
     _save(dataset, path)
 
 
@@ -106,12 +107,12 @@ def write_forcing(folder: Path, geography: Geography, weather: Weather) -> None:
             full[:, cells] = field
             stored = np.where(np.isnan(full), 1e20, full).astype("f4")
             attrs = {
-                "units": _FORCING_UNITS[name],
+                "units": FORCING_UNITS[name],
                 "long_name": f"simulated {name}",
                 "_FillValue": np.float32(1e20),
             }
             dataset = _dataset({name: (stored, attrs)}, grid, layout, weather.months)
-            dataset.attrs = _attributes("weather")
+            dataset.attrs = attributes("weather")
             _save(dataset, folder / f"{name}_testbed_{years[0]}-{years[-1]}.nc")
 
 
@@ -132,7 +133,7 @@ def write_static(path: Path, geography: Geography) -> None:
         for name, (values, units) in fields.items()
     }
     dataset = _dataset(arrays, geography.grid, Layout(""), None)
-    dataset.attrs = _attributes("geography; coastline Natural Earth, public domain")
+    dataset.attrs = attributes("geography; coastline Natural Earth, public domain")
     _save(dataset, path)
 
 
@@ -243,7 +244,8 @@ def _rounded(values: Array) -> NDArray[np.float32]:
     return ((bits + half) & mask).view(np.float32)
 
 
-def _attributes(what: str) -> dict[str, str]:
+def attributes(what: str) -> dict[str, str]:
+    """Return what a file says of itself."""
     return {
         "title": f"{what} ({LABEL})",
         "evidence": "testbed",
