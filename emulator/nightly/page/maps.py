@@ -36,10 +36,10 @@ jump must not wash out the map."""
 _STEPS_PER_RANGE = 250
 """Rounding steps from 0 to the end of the colour bar: as fine as 8-bit colour."""
 
-_RANGE_MONTHS = 120
-"""Months that decide the colour range: ten years hold every season and both phases of
-El Nino, and one more month hardly moves them, so that colours stay from night to
-night."""
+_RANGE_MONTHS, _RANGE_EVERY = 120, 3
+"""Months that decide the colour range, and each how many of them are looked at: ten
+years hold every season and both phases of El Nino, and one more month hardly moves
+them, so that colours stay from night to night."""
 
 _ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 """Mantissas of the ends of colour bars."""
@@ -64,7 +64,7 @@ class Layer:
 
 def layers(sink_map: xr.Dataset) -> list[Layer]:
     """Return the layers that a map has, with ranges fixed for all of its months."""
-    recent = sink_map.isel(time=slice(-_RANGE_MONTHS, None))
+    recent = sink_map.isel(time=slice(-_RANGE_MONTHS, None, _RANGE_EVERY))
     found = []
     for kind in KINDS:
         fields = {d: _field(recent, d, kind) for d in SINKS}

@@ -34,7 +34,7 @@ def table(
     head: Sequence[str],
     rows: Iterable[Sequence[object]],
     *,
-    numeric: bool = True,
+    words: int = 1,
 ) -> str:
     """Return a table that scrolls by itself on a narrow screen.
 
@@ -42,19 +42,25 @@ def table(
         caption: What the table is, also its name for screen readers.
         head: Names of the columns; the first column names the rows.
         rows: Cells, as plain values.
-        numeric: Whether all but the first column hold numbers.
+        words: So many columns, the first ones, hold words; the others numbers.
     """
-    columns = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
+    kinds = ["" if i < words else ' class="number"' for i in range(len(head))]
+    columns = "".join(
+        f'<th scope="col"{kind}>{text(name)}</th>'
+        for name, kind in zip(head, kinds, strict=True)
+    )
     body = "".join(
         f'<tr><th scope="row">{text(first)}</th>'
-        + "".join(f"<td>{text(cell)}</td>" for cell in rest)
+        + "".join(
+            f"<td{kind}>{text(cell)}</td>"
+            for cell, kind in zip(rest, kinds[1:], strict=True)
+        )
         + "</tr>"
         for first, *rest in rows
     )
-    kind = ' class="numeric"' if numeric else ""
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{text(caption)}">'
-        f"<table{kind}><caption>{text(caption)}</caption>"
+        f"<table><caption>{text(caption)}</caption>"
         f"<thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

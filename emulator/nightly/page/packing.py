@@ -19,8 +19,9 @@ MISSING = -32768
 """Code of a missing value: the one 16-bit number that no rounded value becomes."""
 
 _LARGEST = 32767
-_LEVEL = 6
-"""Of deflate. 9 takes three times as long for 1 % less."""
+_STRATEGY = zlib.Z_RLE
+"""Of deflate: nothing but runs repeats here, and to look for more takes six times as
+long for files that are 5 % larger."""
 
 
 def rounded(
@@ -56,7 +57,8 @@ def packed(codes: NDArray[np.int16]) -> str:
     folded = ((steps << 1) ^ (steps >> 15)).astype(np.uint16).ravel()
     low, high = (folded & 0xFF).astype(np.uint8), (folded >> 8).astype(np.uint8)
     raw = low.tobytes() + high.tobytes()
-    return base64.b64encode(zlib.compress(raw, _LEVEL)).decode("ascii")
+    deflate = zlib.compressobj(strategy=_STRATEGY)
+    return base64.b64encode(deflate.compress(raw) + deflate.flush()).decode("ascii")
 
 
 def as_json(content: Any) -> str:

@@ -13,11 +13,16 @@ PERIODS = {"month": "time", "12month": "time", "year": "year"}
 
 INTERVALS = ("emulation", "sink")
 
-DECIMALS = 3
-"""Of totals, PgC yr-1: 1 TgC, far below any interval."""
+DECIMALS = 6
+"""Of totals in the page's data, PgC yr-1; fewer would be rounded twice when shown."""
+
+SHOWN = 3
+"""Decimals of totals in tables, PgC yr-1: 1 TgC, far below any interval."""
 
 _NOTHING = 1e-9
 """A region whose totals never reach this, PgC yr-1, holds no cell of the domain."""
+
+NO_VALUE = "\N{EN DASH}"
 
 Series = dict[str, Any]
 
@@ -69,9 +74,17 @@ def steps(sink_map: xr.Dataset, dim: str) -> list[int] | list[str]:
 def numbers(values: NDArray[Any], decimals: int = DECIMALS) -> list[float | None]:
     """Return rounded numbers, None where a value is missing."""
     known = np.isfinite(values)
+    rounded = 0.0 + np.round(np.where(known, values, 0.0).astype(float), decimals)
+    return [float(v) if k else None for v, k in zip(rounded, known, strict=True)]
+
+
+def shown(value: float | None, decimals: int = SHOWN) -> str:
+    """Return a number as the page writes it."""
+    if value is None or not np.isfinite(value):
+        return NO_VALUE
     # 0.0 + turns a negative zero, which would be shown as -0, into 0.
-    text = 0.0 + np.round(np.where(known, values, 0.0).astype(np.float64), decimals)
-    return [float(v) if k else None for v, k in zip(text, known, strict=True)]
+    text = f"{0.0 + round(float(value), decimals):.{decimals}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _one(sink_map: xr.Dataset, name: str, flux: str, region: str) -> Series:

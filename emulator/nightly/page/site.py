@@ -19,7 +19,7 @@ from emulator.carbon.errors import StoreError
 from emulator.carbon.timeaxis import as_months
 from emulator.nightly.budget import SINKS
 from emulator.nightly.layout import SIMULATED
-from emulator.nightly.page import maps, markup, series, skill, words
+from emulator.nightly.page import closing, maps, markup, series, skill, words
 from emulator.nightly.page.packing import as_json, fingerprint
 
 SCRIPTS = ("decode.js", "projection.js", "map.js", "chart.js", "views.js", "main.js")
@@ -104,6 +104,7 @@ def _night(
         "totals": dict(totals),
         "regions": series.regions(sink_map),
         "level": words.level(sink_map),
+        "closure": closing.content(sink_map),
     }
 
 
@@ -163,6 +164,7 @@ def _html(
         caution=markup.text(words.caution(evidence)),
         newest=markup.text(words.newest(sink_map)),
         tiles=words.tiles(sink_map, totals),
+        closing=closing.section(sink_map),
         changes=words.changed(sink_map, previous),
         origin=words.origin(sink_map),
         uncertainty=words.uncertainty(sink_map),

@@ -16,9 +16,9 @@ SCORECARD = "scorecard.json"
 _NAMES = {
     "anomaly_r2": "Cells, R² of anomalies",
     "shape_r2": "Cells, R² of shape",
-    "rmse": "Year, RMSE (PgC yr⁻¹)",
-    "annual_r2_centred": "Year, R² centred",
-    "bias": "Year, bias (PgC yr⁻¹)",
+    "rmse": "Years, RMSE",
+    "annual_r2_centred": "Years, R² centred",
+    "bias": "Years, bias",
 }
 
 
@@ -74,7 +74,8 @@ def _skill(card: Mapping[str, Any]) -> str:
     head = ["Method", *(_NAMES[name] for name in SHOWN)]
     parts = [
         markup.table(
-            f"{about}: the emulator beside baselines with the same inputs",
+            f"{about}: the emulator beside baselines with the same inputs; "
+            f"years in PgC yr⁻¹",
             head,
             [
                 ["emulator" if method == NETWORK else method, *_scores(found)]
@@ -94,10 +95,12 @@ def _skill(card: Mapping[str, Any]) -> str:
         f"<dt>{markup.text(_NAMES[name])}</dt><dd>{markup.text(DEFINITIONS[name])}</dd>"
         for name in SHOWN
     )
+    count = int(card["test_reads"])
+    reads = "once" if count == 1 else f"{count} times"
     parts.append(
         f'<p class="note">Evidence: {markup.text(card["evidence"])}. Training never '
-        f"saw these years; their scores were read {markup.text(card['test_reads'])} "
-        f"times. In brackets the 95 % interval of a block bootstrap over years.</p>"
+        f"saw these years; their scores were read {reads}. In brackets the 95 % "
+        f"interval of a block bootstrap over years.</p>"
         f"<details><summary>What the scores are</summary><dl>{meanings}</dl></details>"
     )
     return "".join(parts)

@@ -11,7 +11,7 @@ import xarray as xr
 from emulator.carbon.timeaxis import as_months
 from emulator.nightly.budget import SINKS
 from emulator.nightly.layout import STATUS
-from emulator.nightly.page import changes, markup, series
+from emulator.nightly.page import changes, closing, markup, series
 from emulator.nightly.page.series import Series
 
 NO_REAL_OUTPUT = (
@@ -32,7 +32,6 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August",
     "September", "October", "November", "December",
 )  # fmt: skip
-NO_VALUE = "\N{EN DASH}"
 _NAMES = {"nbp": "Land", "fgco2": "Ocean"}
 _MOST_CHANGES = 36
 """Months listed one by one; three years of revisions fill a screen."""
@@ -77,17 +76,34 @@ def tiles(sink_map: xr.Dataset, totals: Mapping[str, Series]) -> str:
     last = known[-1]
     step = chosen["steps"][last]
     when = f"12 months to {month_name(step)}" if period == "12month" else f"Year {step}"
+    open_months = _not_final(sink_map, period, step)
     parts = []
     for flux in fluxes:
         globe = chosen[flux]["globe"]
-        value = globe["mean"][last]
-        about = _uncertainty(globe, last, level(sink_map))
-        parts.append(_tile(flux, _NAMES[flux], when, value, about))
+        said = [
+            _uncertainty(globe, last, level(sink_map)),
+            closing.standing(sink_map, flux),
+            open_months,
+        ]
+        parts.append(_tile(flux, _NAMES[flux], when, globe["mean"][last], said))
     if len(fluxes) > 1:
         total = sum(chosen[flux]["globe"]["mean"][last] for flux in fluxes)
-        about = "Sum of both; the map states no interval for it."
-        parts.append(_tile("both", "Land and ocean", when, total, about))
+        said = ["Sum of both; the map states no interval for it", open_months]
+        parts.append(_tile("both", "Land and ocean", when, total, said))
     return "".join(parts)
+
+
+def _not_final(sink_map: xr.Dataset, period: str, step: int | str) -> str:
+    """Return which months of a total may still change; empty if none does."""
+    months = as_months(sink_map["time"].to_numpy())
+    last = np.datetime64(f"{step}-12" if period == "year" else str(step), "M")
+    inside = (months > last - 12) & (months <= last)
+    status = sink_map["status"].to_numpy()[inside]
+    counts = {
+        word: int((status == STATUS[word]).sum()) for word in ("preliminary", "partial")
+    }
+    said = " and ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"Of its months {said}" if said else ""
 
 
 def newest(sink_map: xr.Dataset) -> str:
@@ -95,7 +111,9 @@ def newest(sink_map: xr.Dataset) -> str:
     month = as_months(sink_map["time"].to_numpy())[-1]
     status = _STATUS.get(int(sink_map["status"][-1]), "not stated")
     coverage = float(sink_map["coverage"][-1])
-    share = f", {coverage:.0%} of its days seen" if np.isfinite(coverage) else ""
+    share = (
+        f", {coverage * 100:.0f} % of its days seen" if np.isfinite(coverage) else ""
+    )
     stated = "not stated" if status == "unknown" else status
     return f"{month_name(str(month))} (forcing {stated}{share})"
 
@@ -175,15 +193,14 @@ def changed(sink_map: xr.Dataset, previous: xr.Dataset | None) -> str:
         rows = [
             [month_name(change.month), change.what]
             + [
-                NO_VALUE if value is None else f"{value:.3f}"
+                series.shown(value)
                 for flux in fluxes
                 for value in (change.before[flux], change.now[flux])
             ]
             for change in found.months[:_MOST_CHANGES]
         ]
-        parts.append(
-            markup.table("Rate of the month, globe, PgC yr⁻¹, by month", head, rows)
-        )
+        caption = "Rate of the month, globe, PgC yr⁻¹"
+        parts.append(markup.table(caption, head, rows, words=2))
     if len(found.months) > _MOST_CHANGES:
         more = len(found.months) - _MOST_CHANGES
         parts.append(f'<p class="note">And {more} earlier months.</p>')
@@ -211,17 +228,19 @@ def _uncertainty(globe: Series, step: int, stated: str) -> str:
     for kind, words in (("sink", "the sink"), ("emulation", "emulation")):
         if kind in globe and globe[kind][0][step] is not None:
             low, high = (globe[kind][end][step] for end in (0, 1))
-            return f"{stated} interval of {words}: {low:.2f} to {high:.2f}".strip()
+            ends = f"{series.shown(low, 2)} to {series.shown(high, 2)}"
+            return f"{stated} interval of {words}: {ends}".strip().capitalize()
     if "spread" in globe and globe["spread"][step] is not None:
         return f"Teachers differ by ±{globe['spread'][step]:.2f} (1 sd)"
-    return "Neither interval nor spread is known."
+    return "Neither interval nor spread is known"
 
 
-def _tile(key: str, name: str, when: str, value: float, about: str) -> str:
+def _tile(key: str, name: str, when: str, value: float, said: list[str]) -> str:
+    about = "".join(f"<li>{markup.text(each)}</li>" for each in said if each)
     return (
         f'<div class="tile {key}"><h3>{name}</h3><p class="when">{markup.text(when)}'
-        f'</p><p class="value">{value:.2f} <span class="unit">PgC yr⁻¹</span></p>'
-        f'<p class="about">{markup.text(about)}</p></div>'
+        f'</p><p class="value">{series.shown(value, 2)} '
+        f'<span class="unit">PgC yr⁻¹</span></p><ul class="about">{about}</ul></div>'
     )
 
 

@@ -2,7 +2,7 @@
 // Charts as SVG. Everything they say is also in a table beside them.
 const sinkChart = (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const MARGIN = { top: 14, right: 12, bottom: 26, left: 44 };
+  const MARGIN = { top: 14, right: 20, bottom: 26, left: 40 };
   const TICKS = 5;
 
   function element(name, attributes = {}, ...children) {
@@ -111,10 +111,12 @@ const sinkChart = (() => {
 
   function axes(box, scale, yearTicks) {
     const { x0, x1, y0, y1 } = scale.domain;
-    for (const y of ticks(y0, y1)) {
+    const levels = ticks(y0, y1);
+    const decimals = levels.every((y) => Math.abs(y - Math.round(y)) < 1e-9) ? 0 : 2;
+    for (const y of levels) {
       box.plot.append(
         element("line", { class: "grid", x1: box.left, x2: box.right, y1: scale.y(y), y2: scale.y(y) }),
-        element("text", { class: "tick", x: box.left - 6, y: scale.y(y) + 4, "text-anchor": "end" }, text(y, 2)),
+        element("text", { class: "tick", x: box.left - 6, y: scale.y(y) + 4, "text-anchor": "end" }, text(y, decimals)),
       );
     }
     box.plot.append(element("text", { class: "tick unit", x: 2, y: 10 }, "PgC yr\u207b\u00b9"));

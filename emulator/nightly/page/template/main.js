@@ -8,7 +8,12 @@
     teachers: "Spread between teachers, standard deviation",
     emulator: "Emulator's error, standard deviation between networks",
   };
+  const PLACES = { land: "land", ocean: "ocean", both: "land and ocean" };
   const AREAS = { land: "land", ocean: "sea", both: "the whole cell" };
+  const ABSENT = {
+    teachers: "spread between teachers, for which two are needed",
+    emulator: "emulator's error, for which two networks of each domain are needed",
+  };
   const STATUS = ["final", "preliminary", "partial", "unknown"];
   const LETTERS = ["J", "F", "M", "A", "M", "J", "J", "A", "S", "O", "N", "D"];
   const UNIT = "g C m\u207b\u00b2 yr\u207b\u00b9";
@@ -22,6 +27,7 @@
   let timer = null;
 
   const months = () => sinkPage.night.months;
+  const domainsShown = () => (state.domain === "both" ? ["land", "ocean"] : [state.domain]);
   const layerName = () => `${state.domain}_${state.kind}`;
   const statusOf = (i) => STATUS[months().status[i]] || "unknown";
 
@@ -151,7 +157,7 @@
     slider.setAttribute("aria-valuetext", `${monthName(month)}, ${statusOf(index)}`);
     byId("month-before").disabled = byId("year-before").disabled = index === 0;
     byId("month-after").disabled = byId("year-after").disabled = index === months().month.length - 1;
-    byId("map-caption").textContent = `${monthName(month)}: ${TITLES[state.kind]}, ${DOMAINS[state.domain].toLowerCase()}`;
+    byId("map-caption").textContent = `${monthName(month)}: ${TITLES[state.kind]}, ${PLACES[state.domain]}`;
     const marks = LETTERS.map((letter, k) => {
       const i = months().month.indexOf(`${yearOf(index)}-${String(k + 1).padStart(2, "0")}`);
       const item = make("li", "", { class: i === index ? "now" : "" });
@@ -174,23 +180,21 @@
     const source = all.sources[all.source[i]];
     if (source) parts.push(`from ${source.replaceAll("+", ", ")}`);
     if (all.revision[i]) parts.push(`revised ${all.revision[i]} times`);
-    const domains = state.domain === "both" ? ["land", "ocean"] : [state.domain];
-    domains.forEach((domain) => {
-      const own = all[`${domain}_simulated`];
-      const count = all[`${domain}_teachers`];
-      if (!own || own[i] < 0) return;
-      parts.push(own[i]
-        ? `${own[i]} of ${count} ${domain} teachers have simulated it`
-        : `no ${domain} teacher has simulated it, the emulator alone speaks`);
+    const known = domainsShown().filter((d) => all[`${d}_simulated`] && all[`${d}_simulated`][i] >= 0);
+    const silent = known.filter((d) => all[`${d}_simulated`][i] === 0);
+    known.filter((d) => !silent.includes(d)).forEach((d) => {
+      parts.push(`${all[`${d}_simulated`][i]} of ${all[`${d}_teachers`]} ${d} teachers have simulated it`);
     });
+    if (silent.length) {
+      parts.push(`no teacher of ${silent.join(" or ")} has simulated it: the emulator alone speaks`);
+    }
     return `${parts.join("; ")}.`;
   }
 
   // Values by position in the grid, g m-2 yr-1; of both domains per area of the cell.
   function field(layers, month) {
     const values = new Float32Array(grid.rows * grid.columns).fill(NaN);
-    const domains = state.domain === "both" ? ["land", "ocean"] : [state.domain];
-    domains.forEach((domain) => {
+    domainsShown().forEach((domain) => {
       const layer = layers[`${domain}_${state.kind}`];
       const found = layer && layer.months.get(month);
       if (!found) return;
@@ -215,12 +219,13 @@
     sinkMap.draw(state.values, layer.limit, isMean);
     const words = isMean ? "Purple takes up carbon, orange gives it off." : "";
     sinkMap.drawBar(layer.limit, isMean, `${UNIT}, per m\u00b2 of ${AREAS[state.domain]}`, words);
-    const parts = state.domain === "both" ? ["land", "ocean"] : [state.domain];
-    const steps = parts.map((d) => `${sinkMap.number(sinkPage.night.layers[`${d}_${state.kind}`].step / 2)} on ${AREAS[d]}`);
+    const steps = domainsShown().map((d) => `${sinkMap.number(sinkPage.night.layers[`${d}_${state.kind}`].step / 2)} on ${AREAS[d]}`);
     const added = state.domain !== "both" ? "" : isMean
       ? " Land and sea of a cell are added."
       : " Land and sea of a cell are added in quadrature, as if independent.";
-    byId("map-note").textContent = `Values are rounded for this page, to \u00b1${steps.join(" and \u00b1")} ${UNIT}; the colours stay the same in all months. Grey: no teacher has a flux. The coast is the edge of cells that are mostly land.${added}`;
+    const absent = Object.keys(KINDS).filter((kind) => !(`${state.domain}_${kind}` in sinkPage.night.layers));
+    const lacking = absent.length ? ` Not in this map: ${absent.map((kind) => ABSENT[kind]).join("; ")}.` : "";
+    byId("map-note").textContent = `Values are rounded for this page, to \u00b1${steps.join(" and \u00b1")} ${UNIT}; the colours stay the same in all months. Grey: no teacher has a flux. The coast is the edge of cells that are mostly land.${added}${lacking}`;
     readCell();
   }
 

@@ -14,7 +14,7 @@ const sinkMap = (() => {
   const VIRIDIS = ["440154", "482878", "3e4a89", "31688e", "26828e", "1f9e89",
     "35b779", "6ece58", "b5de2b", "fde725"];
   const SEQUENTIAL = { light: [...VIRIDIS].reverse(), dark: VIRIDIS };
-  const GROUND = { light: "e3e7ec", dark: "171d26" }; // cells without a value
+  const GROUND = { light: "cfd6de", dark: "4b5663" }; // cells without a value
   const LINES = {
     light: { coast: "#27313d", graticule: "rgba(60, 72, 88, 0.22)", rim: "#8592a1" },
     dark: { coast: "#d5dde6", graticule: "rgba(200, 210, 222, 0.16)", rim: "#5b6878" },
@@ -106,6 +106,7 @@ const sinkMap = (() => {
     pen.strokeStyle = colours.rim;
     path(pen, meridian(-180));
     path(pen, meridian(180));
+    for (const pole of [-90, 90]) path(pen, [[pole, -180], [pole, 180]]);
   }
 
   function path(pen, points) {

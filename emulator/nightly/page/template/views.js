@@ -37,14 +37,14 @@ const sinkViews = (() => {
   // rows: lists of text; the first of each names the row.
   function table(caption, head, rows) {
     const box = make("div", "", { class: "scroll", role: "region", tabindex: "0", "aria-label": caption });
-    const found = make("table", "", { class: "numeric" });
+    const found = make("table");
     found.append(make("caption", caption));
     const top = make("tr");
-    top.append(...head.map((name) => make("th", name, { scope: "col" })));
+    top.append(...head.map((name, i) => make("th", name, { scope: "col", class: i ? "number" : "" })));
     const body = make("tbody");
     rows.forEach(([first, ...rest]) => {
       const row = make("tr");
-      row.append(make("th", first, { scope: "row" }), ...rest.map((cell) => make("td", cell)));
+      row.append(make("th", first, { scope: "row" }), ...rest.map((cell) => make("td", cell, { class: "number" })));
       body.append(row);
     });
     const thead = make("thead");
@@ -217,14 +217,8 @@ const sinkViews = (() => {
     const terms = fluxes.map((flux) => ({
       name: FLUXES[flux], className: CLASSES[flux], values: shown.map((i) => totals[flux].globe.mean[i]),
     }));
-    const legendList = make("ul", "", { class: "legend" });
-    terms.forEach((term) => {
-      const item = make("li");
-      item.append(make("span", "", { class: `swatch solid ${term.className}`, "aria-hidden": "true" }), term.name);
-      legendList.append(item);
-    });
     const host = make("div");
-    byId("budget-chart").replaceChildren(legendList, host);
+    byId("budget-chart").replaceChildren(keys(terms), host);
     const describeAll = `Stacked bars of ${terms.map((t) => t.name).join(" and ")} for ${labels[0]} to ${labels.at(-1)}; the table below holds the numbers.`;
     sinkChart.bars(host, labels, terms, { height: 260, name: "Annual budget of the globe", describe: describeAll });
     const rows = known.map((i) => {
@@ -234,6 +228,40 @@ const sinkViews = (() => {
     }).reverse();
     const head = ["Year", ...fluxes.map((flux) => FLUXES[flux]), ...(fluxes.length > 1 ? ["Sum"] : [])];
     byId("budget-table").replaceChildren(table(`Uptake of the globe, whole years, ${UNIT}`, head, rows));
+  }
+
+  // Emissions above zero, where they went below; the imbalance on the side it falls.
+  function drawClosure() {
+    const { closure } = night();
+    if (!closure || !closure.years.length) return;
+    const sources = ["e_fos", "e_luc"];
+    const shown = closure.years.map((_, i) => i).slice(-BUDGET_YEARS);
+    const terms = closure.terms.map((term) => ({
+      name: term.words,
+      className: { s_land: "land", s_ocean: "ocean" }[term.name] || term.name.replace("_", "-"),
+      values: shown.map((i) => {
+        const value = term.values[i];
+        return value === null || sources.includes(term.name) ? value : -value;
+      }),
+    }));
+    const labels = shown.map((i) => `${closure.years[i]}${closure.extrapolated[i] ? "*" : ""}`);
+    const host = make("div");
+    const note = make("p", "Emissions above zero, where the carbon went below. * with terms that are extrapolated.", { class: "note" });
+    byId("closure-chart").replaceChildren(make("h3", "Global carbon budget"), keys(terms), host, note);
+    sinkChart.bars(host, labels, terms, {
+      height: 320, name: "Global carbon budget",
+      describe: `Stacked bars of ${terms.map((t) => t.name).join(", ")} for ${labels[0]} to ${labels.at(-1)}; the table of the closure holds the numbers.`,
+    });
+  }
+
+  function keys(terms) {
+    const list = make("ul", "", { class: "legend" });
+    terms.forEach((term) => {
+      const item = make("li");
+      item.append(make("span", "", { class: `swatch solid ${term.className}`, "aria-hidden": "true" }), term.name);
+      list.append(item);
+    });
+    return list;
   }
 
   function drawShares() {
@@ -306,6 +334,7 @@ const sinkViews = (() => {
     drawSeries();
     if (night().totals.year.steps.length) {
       drawBudget();
+      drawClosure();
       drawShares();
     } else {
       ["budget-section", "shares-section"].forEach((id) => { byId(id).hidden = true; });
