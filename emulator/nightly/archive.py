@@ -2,7 +2,10 @@
 
 An Icechunk repository with the map in its root group and the predictions from which
 it was made, each on its own grid, in ``predictions/<domain>``. A night writes the
-steps of its window only, and of these only the chunks whose numbers changed.
+steps of its window only, and of these only the chunks whose numbers changed. Series
+that a night makes anew as a whole (budget tables: ranks, adjusted totals) lie in
+``tables`` and are read as part of the map; they are no month's values, and do not count
+as its revision.
 """
 
 from collections.abc import Mapping
@@ -27,6 +30,7 @@ _NUMBER = "number"
 
 _ISSUED = "issued"
 _PREDICTIONS = "predictions"
+TABLES = "tables"
 
 
 class Night(NamedTuple):
@@ -64,6 +68,7 @@ def commit(
     *,
     message: str,
     properties: Mapping[str, str],
+    tables: xr.Dataset | None = None,
 ) -> str:
     """Write a night in one transaction: the whole of it is seen, or nothing.
 
@@ -80,6 +85,7 @@ def commit(
         message: What to say of the night.
         properties: What else to keep with it; ``issued``, an ISO time in UTC, is taken
             as the night's time, and the clock's if absent.
+        tables: Series of all steps of the map, with none of its variables.
 
     Returns:
         The id of the new snapshot, or of the last one if no number changed.
@@ -99,6 +105,8 @@ def commit(
         sink_map = map_window.copy()
         sink_map.attrs.pop("snapshot", None)  # the mark of `read_map`
         news.append(window.write(store, "", sink_map))
+        if tables is not None:
+            news.append(window.write(store, TABLES, tables))
         if not any(news):
             return head
         whole = window.read(store, "")
@@ -121,6 +129,10 @@ def read_map(repo: Location, snapshot: str | None = None) -> xr.Dataset:
     """
     session = _session(repository.open_repository(repo), repo, snapshot)
     sink_map = publish.require_schema(window.read(session.store, ""), str(repo))
+    if TABLES in zarr.open_group(session.store, mode="r"):
+        tables = window.read(session.store, TABLES)
+        own = [name for name in tables.variables if name not in sink_map.variables]
+        sink_map = sink_map.merge(tables[own])
     return sink_map.assign_attrs(snapshot=session.snapshot_id)
 
 

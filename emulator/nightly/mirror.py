@@ -19,13 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import icechunk
+import numpy as np
+import xarray as xr
 import zarr
+from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from emulator.carbon.errors import StoreError
 from emulator.data import repository, stores
-from emulator.nightly import archive, publish
+from emulator.nightly import archive, netcdf, publish
 from emulator.nightly.opening import ARCHIVE, MIRROR
 
 EXPORTS = "exports"
@@ -36,6 +39,16 @@ _READ_TOGETHER = 64
 """Chunks in memory at a time: of a 1 degree map some 10 MB."""
 
 _FLAT = {"name": "default", "configuration": {"separator": "."}}
+
+_NETCDF_PER_ZARR = 1.3
+"""Bytes of a map in ``sink.nc`` for one in Zarr, above which the file has too many
+holes: without any there are 0.9 to 1.0."""
+
+_NETCDF_INDEX = 2**20
+"""Bytes in which no holes are looked for: a small file is mostly its own index."""
+
+Changed = dict[str, frozenset[str] | None]
+"""Chunk files of each array that changed; None for an array that is another one."""
 
 Extras = Callable[[Path], object]
 
@@ -73,9 +86,7 @@ def export(
     folder = root / EXPORTS / f"{night.time:%Y%m%dT%H%M%S}-{night.snapshot}"
     if not folder.exists():
         with stores.staged(folder, setting="root") as stage:
-            _write_zarr(repo, night.snapshot, stage / MIRROR, newest(root))
-            sink_map = archive.read_map(repo, night.snapshot)
-            publish.write_netcdf(publish.for_netcdf(sink_map), stage / NETCDF)
+            _write_plain(repo, night.snapshot, stage, newest(root))
             extras(stage)
             _require_links(root, {path.name for path in stage.iterdir()})
     _point(root, folder)
@@ -122,42 +133,87 @@ def _require_links(root: Path, names: set[str]) -> None:
             )
 
 
+def _write_plain(
+    repo: archive.Location, snapshot: str, stage: Path, previous: Path | None
+) -> None:
+    """Write a night as Zarr and netCDF, with what can be of the export before."""
+    opened = repository.open_repository(repo)
+    changed = None if previous is None else _changed(opened, previous, snapshot)
+    source = opened.readonly_session(snapshot_id=snapshot).store
+    _write_zarr(source, snapshot, stage / MIRROR, previous, changed)
+    small = publish.for_netcdf(archive.read_map(repo, snapshot))
+    older = None if previous is None else previous / NETCDF
+    months = {} if changed is None else _months(small, changed)
+    maps = [stage / MIRROR / str(name) for name, f in small.items() if "lat" in f.dims]
+    size = sum(file.stat().st_size for each in maps for file in each.iterdir())
+    most = int(_NETCDF_PER_ZARR * size) + _NETCDF_INDEX
+    netcdf.write(small, stage / NETCDF, older, months, most_bytes=most)
+
+
+def _months(small: xr.Dataset, changed: Changed) -> dict[str, NDArray[np.intp]]:
+    """Return which months of each map lie in changed chunks."""
+    months = {}
+    for key, field in small.data_vars.items():
+        files = changed.get(f"/{key}", frozenset())
+        if files is None or not {"time", "lat", "lon"} <= set(field.dims):
+            continue
+        axis = field.dims.index("time")
+        length = field.encoding["preferred_chunks"]["time"]
+        chunks = sorted({int(file.split(".")[axis + 1]) for file in files})
+        steps = [np.arange(i * length, (i + 1) * length) for i in chunks]
+        found = np.concatenate([np.empty(0, np.intp), *steps])
+        months[str(key)] = found[found < field.sizes["time"]]
+    return months
+
+
 def _write_zarr(
-    repo: archive.Location, snapshot: str, store: Path, previous: Path | None
+    source: icechunk.IcechunkStore,
+    snapshot: str,
+    store: Path,
+    previous: Path | None,
+    changed: Changed | None,
 ) -> None:
     """Copy the map's arrays as they are, chunk by chunk, into a plain Zarr store.
 
     Chunks lie beside each other (``nbp/c.0.12.0.0``) rather than each in folders of
     its own, of which there would be two for every file.
     """
-    opened = repository.open_repository(repo)
-    source = opened.readonly_session(snapshot_id=snapshot).store
     group = zarr.open_group(source, mode="r")
-    changed = None if previous is None else _changed(opened, previous, snapshot)
     store.mkdir()
     attributes = {**group.attrs, "snapshot": snapshot}
     _write_json(store, {"zarr_format": 3, "node_type": "group"}, attributes)
-    for name in group.array_keys():
+    for path in _arrays(group):
+        name = path.rpartition("/")[2]
         (store / name).mkdir()
-        meta = json.loads(sync(_get(source, f"{name}/zarr.json")))
+        meta = json.loads(sync(_get(source, f"{path}/zarr.json")))
         meta["chunk_key_encoding"] = _FLAT
         _write_json(store / name, meta, meta["attributes"])
         known = None if previous is None else previous / MIRROR / name
         copying = _copy_chunks(
             source,
-            name,
+            path,
             store / name,
             known,
-            None if changed is None else changed.get(f"/{name}", frozenset()),
+            None if changed is None else changed.get(f"/{path}", frozenset()),
         )
         sync(copying)
     with stores.no_consolidation_warning():
         zarr.consolidate_metadata(str(store))
 
 
+def _arrays(group: zarr.Group) -> list[str]:
+    """Return the paths of the map's arrays: its own, and those of its tables."""
+    own = sorted(group.array_keys())
+    tables = group.get(archive.TABLES)
+    if not isinstance(tables, zarr.Group):
+        return own
+    more = [name for name in sorted(tables.array_keys()) if name not in own]
+    return own + [f"{archive.TABLES}/{name}" for name in more]
+
+
 def _changed(
     opened: icechunk.Repository, previous: Path, snapshot: str
-) -> dict[str, frozenset[str] | None] | None:
+) -> Changed | None:
     """Return the changed chunks of each array since an export.
 
     None for an array says that it is another one, None for all that the archive does
@@ -168,7 +224,7 @@ def _changed(
         diff = opened.diff(from_snapshot_id=before, to_snapshot_id=snapshot)
     except icechunk.IcechunkError:
         return None
-    changed: dict[str, frozenset[str] | None] = {
+    changed: Changed = {
         path: frozenset(".".join(["c", *map(str, chunk)]) for chunk in chunks)
         for path, chunks in diff.updated_chunks.items()
     }
@@ -177,7 +233,7 @@ def _changed(
 
 async def _copy_chunks(
     source: icechunk.IcechunkStore,
-    name: str,
+    path: str,
     folder: Path,
     previous: Path | None,
     changed: frozenset[str] | None,
@@ -186,16 +242,16 @@ async def _copy_chunks(
 
     Args:
         source: The archive's store.
-        name: Of the array.
+        path: Of the array.
         folder: Where its files go.
         previous: Where those of the last export are, if there are any.
         changed: Files that differ there; None if that must be found out.
     """
     wanted: dict[str, str] = {}
-    async for key in source.list_prefix(f"{name}/"):
+    async for key in source.list_prefix(f"{path}/"):
         if key.endswith("zarr.json"):
             continue
-        file = key.removeprefix(f"{name}/").replace("/", ".")
+        file = key.removeprefix(f"{path}/").replace("/", ".")
         same = previous and changed is not None and file not in changed
         if not (previous and same and _linked(previous / file, folder / file)):
             wanted[file] = key

@@ -114,3 +114,24 @@ def test_calendar_names_and_ids_find_a_night(repo: Path) -> None:
     assert archive.vintages(repo) == [
         ("v2002-01", first, datetime(2002, 1, 5, tzinfo=UTC))
     ]
+
+
+def test_tables_are_part_of_the_map_and_no_revision(repo: Path) -> None:
+    window = assembled(predictions(), "2002-01-05")
+
+    def ranks(values: list[float]) -> xr.Dataset:
+        return xr.Dataset({"rank": ("year", values)}, {"year": window["year"]})
+
+    def night(values: list[float]) -> str:
+        return archive.commit(
+            repo, window, predictions(), message="", properties={}, tables=ranks(values)
+        )
+
+    first = night([1.0, 2.0])
+    assert archive.read_map(repo)["rank"].to_numpy().tolist() == [1.0, 2.0]
+    assert night([1.0, 2.0]) == first
+    night([2.0, 1.0])
+    found = archive.read_map(repo)
+    assert found["rank"].to_numpy().tolist() == [2.0, 1.0]
+    assert (found["revision"] == 0).all()
+    assert archive.read_map(repo, first)["rank"].to_numpy().tolist() == [1.0, 2.0]

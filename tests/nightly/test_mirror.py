@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from emulator.carbon.errors import StoreError
-from emulator.nightly import archive, mirror
+from emulator.nightly import archive, mirror, publish
 
 from .nights import predictions, publish_night, revised
 
@@ -23,6 +23,11 @@ def numbers(path: Path) -> xr.Dataset:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return xr.open_zarr(path).load()
+
+
+def netcdf(root: Path) -> xr.Dataset:
+    with xr.open_dataset(root / "sink.nc") as small:
+        return small.load()
 
 
 def shared(one: Path, two: Path) -> set[str]:
@@ -72,6 +77,24 @@ def test_unchanged_chunks_are_links_to_the_last_export(tmp_path: Path) -> None:
         "sink.zarr/nbp/c.0.0.0.0", "sink.zarr/nbp/c.1.0.0.0",
     }  # fmt: skip
     assert len([f for f in shared(old, new) if "/fgco2/" in f]) == 4
+    (tmp_path / "whole").mkdir()
+    publish.write_netcdf(
+        publish.for_netcdf(archive.read_map(repo)), tmp_path / "whole" / "sink.nc"
+    )
+    xr.testing.assert_identical(netcdf(tmp_path), netcdf(tmp_path / "whole"))
+
+
+def test_tables_are_exported_with_the_map(tmp_path: Path) -> None:
+    repo = deployment(tmp_path)
+    window = archive.read_map(repo).load()
+    for rank in ([1.0, 2.0], [2.0, 1.0]):
+        tables = xr.Dataset({"rank": ("year", rank)}, {"year": window["year"]})
+        archive.commit(repo, window, {}, message="", properties={}, tables=tables)
+        mirror.export(repo, tmp_path, keep=3)
+        xr.testing.assert_identical(
+            numbers(tmp_path / "sink.zarr"), archive.read_map(repo).load()
+        )
+        assert numbers(tmp_path / "sink.zarr")["rank"].to_numpy().tolist() == rank
 
 
 def test_archive_restored_from_a_backup_is_compared_chunk_by_chunk(
