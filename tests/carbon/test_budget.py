@@ -17,10 +17,11 @@ from emulator.carbon.budget import (
     quadrature,
     region_totals,
     residual_sink,
+    running_total,
 )
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import month_range
-from emulator.carbon.units import EARTH_RADIUS
+from emulator.carbon.units import EARTH_RADIUS, SECONDS_PER_YEAR
 
 DAY = 86400.0
 
@@ -133,6 +134,44 @@ def test_annual_totals_refuse_months_that_do_not_fit() -> None:
         annual_total(np.ones(11), months)
     with pytest.raises(ValueError, match=r"A month occurs twice"):
         annual_mean(np.ones(24), np.concatenate([months, months]))
+
+
+def test_twelve_months_count_with_their_length() -> None:
+    # 1 PgC per mean year of 365.2425 days, in 2000 with its leap day: 366 days from
+    # January to December, 365 from March on.
+    months = month_range("2000-01", "2001-12")
+    found = running_total(np.ones((24, 2)), months)
+    assert np.isnan(found[:11]).all()
+    np.testing.assert_allclose(found[11], 366 / 365.2425)
+    np.testing.assert_allclose(found[13], 365 / 365.2425)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_twelve_months_to_december_are_the_year(seed: int) -> None:
+    months = month_range("1999-01", "2002-12")
+    rate = np.random.default_rng(seed).normal(size=(months.size, 3))
+    _, years = annual_total(rate / SECONDS_PER_YEAR * 1e12, months)
+    np.testing.assert_allclose(running_total(rate, months)[11::12], years, atol=1e-12)
+
+
+def test_twelve_months_need_all_of_them() -> None:
+    months = np.delete(month_range("2000-01", "2002-12"), 5)
+    rate = np.ones(35)
+    rate[20] = np.nan
+    # June 2000 is not there and October 2001 is NaN: whole are the windows that end in
+    # June to September 2001, and from October 2002 on.
+    found = running_total(rate, months)
+    whole = [str(month) for month in months[np.isfinite(found)]]
+    assert whole == [
+        "2001-06", "2001-07", "2001-08", "2001-09", "2002-10", "2002-11", "2002-12"
+    ]  # fmt: skip
+
+
+def test_twelve_months_refuse_months_that_do_not_fit() -> None:
+    months = month_range("2000-01", "2000-12")
+    for wrong in (months[::-1], months[:3]):
+        with pytest.raises(ValueError, match=r"first dimension of both, and increase"):
+            running_total(np.ones(12), wrong)
 
 
 def test_growth_in_carbon_is_that_of_the_budget() -> None:

@@ -1,0 +1,121 @@
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emulator.carbon.errors import TimeAxisError, UserError
+from emulator.carbon.growth import twelve_month_growth
+from emulator.data.readers.co2_record import read
+
+DEFAULT = Path(__file__).resolve().parents[4] / "shared/data"
+SHARED = Path(os.environ.get("SINK_SHARED_DATA", DEFAULT))
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason=f"no data below SINK_SHARED_DATA ({SHARED})"
+)
+
+GLOBAL = """# a header that grows
+# with every year
+year,month,decimal,average,average_unc,trend,trend_unc
+2023,12,2023.958,421.50,0.16,420.78,0.12
+2024,1,2024.042,422.20,0.17,421.05,0.12
+"""
+PACKAGED = """Date,Decimal Date,Average,Trend
+2023-12,2023.958,421.50,0.16,420.78,0.12
+2024-01,2024.042,422.20,0.17,421.05,0.12
+"""
+STATION = """year,month,decimal date,average,deseasonalized,ndays,sdev,unc
+1958,3,1958.2027,315.71,314.44,-1,-9.99,-0.99
+2026,4,2026.2917,431.12,428.61,23,1.15,0.46
+"""
+PACKAGED_STATION = """Date,Decimal Date,Average,Interpolated,Trend,Number of Days
+1958-03,1958.2027,315.71,314.44,-01,-9.99,-0.99
+2026-04,2026.2917,431.12,428.61,23,1.15,0.46
+"""
+
+
+@pytest.mark.parametrize("text", [GLOBAL, PACKAGED])
+def test_global_trend_is_told_from_its_uncertainty(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "co2.csv"
+    path.write_text(text)
+    record = read(path)
+    assert (record.place, record.source) == ("global", "co2.csv")
+    assert record.months.astype(str).tolist() == ["2023-12", "2024-01"]
+    np.testing.assert_array_equal(record.trend, [420.78, 421.05])
+    np.testing.assert_array_equal(record.sigma, [0.12, 0.12])
+
+
+@pytest.mark.parametrize("text", [STATION, PACKAGED_STATION])
+def test_station_has_no_error_where_none_is_stated(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "co2.csv"
+    path.write_text(text)
+    record = read(path)
+    assert record.place == "mauna_loa"
+    np.testing.assert_array_equal(record.trend, [314.44, 428.61])
+    np.testing.assert_array_equal(record.sigma, [np.nan, 0.46])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "begins with nothing, which is no header"),
+        ("<html>", "begins with <html>, which is no header"),
+        (GLOBAL.replace("trend_unc", "trend_uncertainty"), "is no header of NOAA"),
+        (PACKAGED + "2024-02,2024.1\n", "line 4 below the comments"),
+        (GLOBAL.replace("421.05", "a lot"), "line 3 below"),
+        (GLOBAL.replace("2024,1,", "2024,13,"), "line 3 below"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "co2.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "text", [GLOBAL.replace("2024,1,", "2023,12,"), PACKAGED.splitlines()[0]]
+)
+def test_months_must_increase(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "co2.csv"
+    path.write_text(text)
+    with pytest.raises(TimeAxisError, match="do not increase throughout"):
+        read(path)
+
+
+def test_missing_file_says_where_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"No file .*Get co2_mm_gl.csv from"):
+        read(tmp_path / "co2.csv")
+
+
+@needs_shared
+def test_growth_of_every_year_is_that_which_noaa_publishes() -> None:
+    tables = SHARED / "tables"
+    record = read(tables / "co2-mm-gl.csv")
+    with (tables / "co2-gr-gl.csv").open() as file:
+        published = {
+            int(r["Year"]): float(r["Annual Increase"]) for r in csv.DictReader(file)
+        }
+    years = np.arange(1980, max(published) + 1)
+    ends = ((years - 1970) * 12 + 11).astype("datetime64[M]")
+    growth, error = twelve_month_growth(record.trend, record.sigma, record.months, ends)
+    expected = np.array([published[year] for year in years.tolist()])
+    # Both are rounded to 0.01 ppm.
+    np.testing.assert_allclose(growth, expected, atol=0.0101)
+    assert (error < 0.35).all()
+
+
+@needs_shared
+def test_a_station_is_not_the_globe() -> None:
+    tables = SHARED / "tables"
+    station, globe = (read(tables / f"co2-mm-{name}.csv") for name in ("mlo", "gl"))
+    assert station.place == "mauna_loa"
+    ends = np.array(["2023-12", "2024-12"], "datetime64[M]")
+    local, _ = twelve_month_growth(
+        station.trend, station.sigma, station.months, ends, around=2
+    )
+    whole, _ = twelve_month_growth(globe.trend, globe.sigma, globe.months, ends)
+    # 2023: 3.3 against 2.7 ppm, the whole anomaly of that year.
+    assert 0.5 < local[0] - whole[0] < 0.7
+    assert -0.5 < local[1] - whole[1] < -0.3
