@@ -24,7 +24,10 @@ _TIME = {"units": "days since 1850-01-01", "calendar": "standard", "dtype": "f8"
 
 _ISSUED = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "i8"}
 
-_LABELS = ("bound", "flux", "region", "land_teacher", "ocean_teacher")
+_LABELS = (
+    "bound", "flux", "region", "land_teacher", "ocean_teacher",
+    "reference", "term", "land_number", "co2_record",
+)  # fmt: skip
 _MONTHS_PER_CHUNK = 12
 
 
@@ -140,12 +143,18 @@ def _write_zarr(sink_map: xr.Dataset, path: Path) -> None:
 
 def write_netcdf(small: xr.Dataset, path: Path) -> None:
     """Write what `for_netcdf` returned as CF netCDF-4, compressed."""
+    encoding = netcdf_encoding(small)
+    # Unlimited, so that cdo mergetime and ncrcat can append months.
+    small.to_netcdf(path, engine="netcdf4", encoding=encoding, unlimited_dims=["time"])
+
+
+def netcdf_encoding(small: xr.Dataset) -> dict[str, dict[str, object]]:
+    """Return how each variable of ``sink.nc`` is stored: fills as numbers, zipped."""
     encoding = encoding_of(small, fill=_FILL)
     for name, field in small.data_vars.items():
         if {"lat", "time"} <= set(field.dims):
             encoding[str(name)] |= {"zlib": True, "complevel": 4, "shuffle": True}
-    # Unlimited, so that cdo mergetime and ncrcat can append months.
-    small.to_netcdf(path, engine="netcdf4", encoding=encoding, unlimited_dims=["time"])
+    return encoding
 
 
 def encoding_of(
