@@ -60,7 +60,7 @@ def _closure(sink_map: xr.Dataset) -> str:
     if "closure_year" not in sink_map:
         reason = about.get("not applicable", "")
         return (
-            f'<p class="note">No closure: {markup.text(reason)}</p>' if reason else ""
+            f'<p class="note">No closure. {markup.text(reason)}</p>' if reason else ""
         )
     values = sink_map["closure_year"].transpose("year", "term").to_numpy()
     sigmas = sink_map["closure_year_sigma"].transpose("year", "term").to_numpy()
