@@ -28,6 +28,15 @@ DENSITY = 1025.0
 _GAS_CONSTANT = 82.0578
 """Molar gas constant, cm3 atm mol-1 K-1 (CODATA 2018)."""
 
+WEISS = (-60.2409, 93.4517, 23.3585, 0.023517, -0.023656, 0.0047036)
+"""Of ln K0 in mol kg-1 atm-1: A1 to A3 and B1 to B3 of Weiss (1974), table 1."""
+
+SCHMIDT = (2116.8, -136.25, 4.7353, -0.092307, 0.0007555)
+"""Of the Schmidt number of CO2, in powers of degC; Wanninkhof (2014), table 1."""
+
+TRANSFER = 0.251
+"""Transfer velocity over squared wind, cm h-1 (m s-1)-2; Wanninkhof (2014), eq. 4."""
+
 _NEWTON_STEPS = 30
 _NEWTON_TOLERANCE = 1e-10
 """Change of pH, or of ln(CO2), at which an iteration has converged."""
@@ -130,12 +139,13 @@ def solubility(temperature: Array, salinity: Array) -> Array:
     Source:
         Weiss (1974), Marine Chemistry 2, equation 12 and table 1.
     """
+    a1, a2, a3, b1, b2, b3 = WEISS
     hundred = (temperature + ZERO_CELSIUS) / 100.0
     exponent = (
-        -60.2409
-        + 93.4517 / hundred
-        + 23.3585 * np.log(hundred)
-        + salinity * (0.023517 - 0.023656 * hundred + 0.0047036 * hundred**2)
+        a1
+        + a2 / hundred
+        + a3 * np.log(hundred)
+        + salinity * (b1 + b2 * hundred + b3 * hundred**2)
     )
     return np.asarray(np.exp(exponent))
 
@@ -354,12 +364,13 @@ def schmidt_number(temperature: Array) -> Array:
     Source:
         Wanninkhof (2014), Limnology and Oceanography: Methods 12, table 1.
     """
+    s0, s1, s2, s3, s4 = SCHMIDT
     return (
-        2116.8
-        - 136.25 * temperature
-        + 4.7353 * temperature**2
-        - 0.092307 * temperature**3
-        + 0.0007555 * temperature**4
+        s0
+        + s1 * temperature
+        + s2 * temperature**2
+        + s3 * temperature**3
+        + s4 * temperature**4
     )
 
 
@@ -378,7 +389,7 @@ def transfer_velocity(wind_square: Array, temperature: Array) -> Array:
         Wanninkhof (2014), equation 4: 0.251 cm h-1 (m s-1)-2.
     """
     centimetres_per_hour = (
-        0.251 * wind_square * (schmidt_number(temperature) / 660.0) ** -0.5
+        TRANSFER * wind_square * (schmidt_number(temperature) / 660.0) ** -0.5
     )
     return centimetres_per_hour / 100.0 / 3600.0
 

@@ -37,7 +37,12 @@ from emulator.learning.blocks import Block, answerable, plan_blocks
 from emulator.learning.checkpoint import Checkpoint
 from emulator.learning.losses import cell_weights
 from emulator.learning.normalise import Normaliser
-from emulator.learning.references import LabelStatistics, balance_channels
+from emulator.learning.references import (
+    LabelStatistics,
+    balance_channels,
+    exchange_channels,
+    needed_channels,
+)
 from emulator.models import ModelSettings, build_network
 
 Mask = NDArray[np.bool_]
@@ -495,7 +500,7 @@ def _reference(
     own = LabelStatistics.fit(cube, chosen, rows, month, told)
     others = _mean_teacher(known)
     if settings.reference == "others" or not _knows_labels(member):
-        return _balanced(replace(others, labelled=own.known), model)
+        return _renewed(replace(others, labelled=own.known), model)
     years = float(rows.sum()) / 12
     scale, deviation = (
         moderated(mine, theirs.double(), years, settings.prior_years)
@@ -505,8 +510,8 @@ def _reference(
     if model.label_climatology == "co2" and not can_slope:
         slope = others.slope.double()
     channels = replace(own, spread=deviation).channels().float()
-    # As in fit_normaliser: the place, what labels say, what a balance needs.
-    end = known.static.shape[1] - (1 + scale.shape[1] if model.is_balance else 0)
+    # As in fit_normaliser: the place, what labels say, what a law needs.
+    end = known.static.shape[1] - needed_channels(model, scale.shape[1])
     shared, needed = known.static[:1, : end - channels.shape[1]], known.static[:1, end:]
     adapted = replace(
         known,
@@ -517,16 +522,19 @@ def _reference(
         spread=deviation.float(),
         labelled=own.known,
     )
-    return _balanced(adapted, model)
+    return _renewed(adapted, model)
 
 
-def _balanced(normaliser: Normaliser, model: ModelSettings) -> Normaliser:
-    """Let what a balance of carbon needs of a cell follow reference and scale."""
-    if not model.is_balance:
+def _renewed(normaliser: Normaliser, model: ModelSettings) -> Normaliser:
+    """Let what a law needs of a cell follow reference and scale."""
+    reference, scale = normaliser.reference, normaliser.scale
+    if model.is_balance:
+        needed = balance_channels(reference, scale, normaliser.labelled)
+    elif model.gas_exchange:
+        slope, spread = normaliser.slope, normaliser.co2_spread
+        needed = exchange_channels(reference, slope, scale, spread)
+    else:
         return normaliser
-    needed = balance_channels(
-        normaliser.reference, normaliser.scale, normaliser.labelled
-    )
     place = normaliser.static[:, : -needed.shape[1]]
     return replace(normaliser, static=torch.cat([place, needed], dim=1).contiguous())
 

@@ -184,6 +184,7 @@ def _from_content(content: dict[str, Any]) -> Checkpoint:
             teachers=len(content["teachers"]),
             cells=content["cells"],
             grid_shape=grid.shape,
+            forcing=tuple(content["forcing"]),
         ),
         grid=grid,
         cells=content["cells"],

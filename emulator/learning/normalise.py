@@ -7,6 +7,7 @@ A network sees deviations, and answers with deviations::
 Everything here travels in the checkpoint, so that inference needs nothing else.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,8 +20,14 @@ from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import month_of
 from emulator.data.slow import year_places
 from emulator.data.windows import Cube
-from emulator.learning.references import LabelStatistics, balance_channels, standard
+from emulator.learning.references import (
+    LabelStatistics,
+    balance_channels,
+    exchange_channels,
+    standard,
+)
 from emulator.models import ModelSettings
+from emulator.models.exchange import UNIT, driver_places, exchange
 
 DEVIATION_FLOOR = 0.01
 """Smallest standard deviation of a cell's forcing anomaly that is believed, as a share
@@ -49,8 +56,8 @@ class Normaliser:
         co2_range: The least and the largest that the network is told; (2,).
         slow_mean: Mean of each slow mean; (span * forcing, cell).
         slow_spread: Its standard deviation, of all cells alike; (span * forcing,).
-        static: Standardised static channels, and for a balance of carbon those that
-            it needs (``balance_channels``); (teacher, static, cell).
+        static: Standardised static channels, and for a balance of carbon or a gas
+            exchange those that it needs (``needed_channels``); (teacher, static, cell).
         reference: Flux at ``co2_centre``, kg m-2 s-1; (teacher, 12, flux, cell).
         slope: Its change per unit of CO2 as it is told; (teacher, 12, flux, cell).
         scale: Unit of the network's answer, kg m-2 s-1; (teacher, flux, cell).
@@ -204,6 +211,16 @@ def fit_normaliser(
             labels.reference_at(centre), labels.scale, labels.known
         )
         static = torch.cat([static, needed], dim=1)
+    if model.gas_exchange:
+        shared = _exchange(cube, chosen, model.memory, fitted)
+        needed = exchange_channels(
+            labels.reference_at(centre),
+            labels.slope,
+            labels.scale,
+            torch.tensor(spread),
+        )
+        shared = shared.expand(len(needed), -1, -1)
+        static = torch.cat([static, shared, needed], dim=1)
     return Normaliser(
         forcing_channels=model.forcing_channels,
         **fitted,
@@ -298,6 +315,26 @@ def _forcing(
         "climatology": climatology.float(),
         "deviation": (squares / count).sqrt().clamp_min(floor).float(),
     }
+
+
+def _exchange(
+    cube: Cube, chosen: NDArray[np.bool_], memory: int, fitted: Mapping[str, Tensor]
+) -> Tensor:
+    """Return what a gas exchange needs of forcing (``models.exchange``).
+
+    Returns:
+        Mean exchange of each calendar month, mean and deviation of its drivers;
+        (1, 12 + drivers + drivers, cell).
+    """
+    seen, of_month = seen_weather(cube, chosen, memory), weather_months(cube)
+    places = driver_places(cube.forcing_names)
+    months = []
+    for number in range(12):
+        part = cube.forcing[torch.from_numpy(seen & (of_month == number))]
+        months.append(exchange(*part[:, places].unbind(dim=1)).mean(dim=0) / UNIT)
+    numbers = [fitted[name][places] for name in ("forcing_mean", "forcing_deviation")]
+    constant = torch.cat(numbers)[:, None].expand(-1, cube.cells.numel())
+    return torch.cat([torch.stack(months), constant])[None]
 
 
 def _reference_rows(

@@ -21,6 +21,7 @@ from emulator.learning.metrics import MetricsFile
 from emulator.learning.sampler import Sampler
 from emulator.models.balance import Balance
 from emulator.models.base import require
+from emulator.models.exchange import GasExchange
 from emulator.models.recurrent import Recurrent
 from emulator.models.sinknet import Sinknet
 
@@ -100,7 +101,7 @@ def pretrain(
         shape = (*forcing.shape[:2], variables, forcing.shape[3])
         hidden = torch.rand(shape, device=device) < settings.masked
         shown = hide(forcing, hidden, inputs.weather.shape[2])
-        if isinstance(network, Balance):
+        if isinstance(network, Balance | GasExchange):
             shown, static = network.seen(shown, static)
         features = encoder.features(shown, static, draw.teacher)
         loss = guessing_loss(guess(features), forcing, hidden)
@@ -151,5 +152,5 @@ def guessing_loss(guess: Tensor, forcing: Tensor, hidden: Tensor) -> Tensor:
 
 def encoder_of(network: nn.Module) -> Recurrent:
     """Return the encoder of each cell's forcing of a network that has one."""
-    inner = network.network if isinstance(network, Balance) else network
+    inner = network.network if isinstance(network, Balance | GasExchange) else network
     return inner.cell if isinstance(inner, Sinknet) else cast("Recurrent", inner)

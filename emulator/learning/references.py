@@ -10,6 +10,7 @@ from torch import Tensor
 from emulator.carbon.errors import SettingsError
 from emulator.data.windows import Cube
 from emulator.models import ModelSettings
+from emulator.models.exchange import CHANNELS
 
 CANCELLATION = 0.1
 """Smallest net share of the summed slopes that can be scaled: below it, the total is a
@@ -122,6 +123,32 @@ def balance_channels(reference: Tensor, scale: Tensor, known: Tensor) -> Tensor:
     mean = reference.mean(dim=1)[:, :1]
     channels = torch.cat([mean, scale], dim=1) / scale[:, :1]
     return torch.where(torch.cat([known[:, :1], known], dim=1), channels, 0.0)
+
+
+def exchange_channels(
+    reference: Tensor, slope: Tensor, scale: Tensor, co2_spread: Tensor
+) -> Tensor:
+    """Return what a gas exchange needs of a teacher, in the unit of its answer.
+
+    Args:
+        reference: Flux by calendar month, kg m-2 s-1; (teacher, 12, 1, cell).
+        slope: Its change per unit of CO2 as it is told; same shape.
+        scale: Unit of the network's answer, kg m-2 s-1; (teacher, 1, cell).
+        co2_spread: Unit of the CO2 that the network is told; ().
+
+    Returns:
+        The reference of each month, then its slope in standardised CO2;
+        (teacher, 24, cell).
+    """
+    parts = torch.cat([reference, slope * co2_spread], dim=1)[:, :, 0]
+    return parts / scale
+
+
+def needed_channels(model: ModelSettings, fluxes: int) -> int:
+    """Return how many of the last static channels are no features, but a law's need."""
+    if model.gas_exchange:
+        return CHANNELS
+    return 1 + fluxes if model.is_balance else 0
 
 
 def _sums(

@@ -120,6 +120,7 @@ def run_stage(
         teachers=len(cube.teachers),
         cells=cube.cells,
         grid_shape=cube.grid.shape,
+        forcing=cube.forcing_names,
     )
     validation = None
     if held is not None:

@@ -9,6 +9,7 @@ from torch import nn
 from emulator.carbon.errors import SettingsError
 from emulator.models.balance import Balance
 from emulator.models.base import ModelSettings, NetworkShape
+from emulator.models.exchange import GasExchange
 from emulator.models.pointwise import PointwiseSettings
 from emulator.models.recurrent import RecurrentSettings
 from emulator.models.sinknet import SinknetSettings
@@ -41,6 +42,8 @@ def build_network(settings: ModelSettings, shape: NetworkShape) -> nn.Module:
     """Return the network that settings ask for, weights from torch's generator."""
     if settings.is_balance:
         return Balance(settings, shape)
+    if settings.gas_exchange:
+        return GasExchange(settings, shape)
     return settings.build(shape)
 
 

@@ -42,6 +42,7 @@ class NetworkShape:
         teachers: Teachers, each with its own embedding.
         cells: Place of each cell on the map, lat * lon count + lon; int64, (cell,).
         grid_shape: Cells of the map, (lat, lon).
+        forcing: Names of the forcing variables, in the order of their channels.
     """
 
     inputs: int
@@ -50,6 +51,7 @@ class NetworkShape:
     teachers: int
     cells: Tensor
     grid_shape: tuple[int, int]
+    forcing: tuple[str, ...] = ()
 
 
 @dataclass
@@ -103,6 +105,9 @@ class ModelSettings:
         steady_flux: What is left of a flux in the end where nothing changes: "zero"
             (land: pools are in balance), or anything ("free": the sea, where currents
             bring and take carbon).
+        gas_exchange: Whether the flux of a sea is what wind, temperature and ice let
+            through, times a difference in CO2 that the network answers for
+            (``models.exchange``).
     """
 
     fluxes: list[str] = field(default_factory=list)
@@ -124,6 +129,7 @@ class ModelSettings:
     start_year: int | None = None
     pools_fill: str = "month"
     steady_flux: str = "zero"
+    gas_exchange: bool = False
 
     needs_map: ClassVar[bool] = False
 
@@ -159,6 +165,18 @@ class ModelSettings:
                 f"{wanted}, for model.closure",
             )
         self._check_pools()
+        if self.gas_exchange and (
+            self.is_balance
+            or self.forcing_channels == "anomaly"
+            or self.fluxes not in ([], ["fgco2"])
+        ):
+            raise SettingsError(
+                f"model.gas_exchange is a law of fgco2 alone, from forcing in its own "
+                f"unit, but model.fluxes is {self.fluxes}, forcing_channels "
+                f"'{self.forcing_channels}', closure {self.closure} and pools "
+                f"{self.pools}. Set them to [fgco2], both, false and [], or "
+                f"gas_exchange to false."
+            )
 
     def _check_pools(self) -> None:
         require_choice("model.steady_flux", self.steady_flux, STEADY_FLUXES)
