@@ -298,7 +298,7 @@ def _enter(
         "coverage": arrival.days_seen / _days(np.array([arrival.month]))[0],
         "source": arrival.source,
         "checksum": arrival.checksum,
-        "fields": _hash(arrival.fields),
+        "fields": fields_hash(arrival.fields),
         "arrived": _stamp(now),
         "co2": np.float32(arrival.co2),
         "revision": 0,
@@ -431,11 +431,12 @@ def _hashes_of(forcing: xr.Dataset) -> NDArray[np.object_]:
         block = forcing[names].isel(time=slice(first, first + _HASHED_TOGETHER)).load()
         fields = {name: block[name].to_numpy() for name in names}
         for row in range(block.sizes["time"]):
-            hashes.append(_hash({name: fields[name][row] for name in names}))
+            hashes.append(fields_hash({name: fields[name][row] for name in names}))
     return np.array(hashes, object)
 
 
-def _hash(fields: Mapping[str, NDArray[np.float32]]) -> str:
+def fields_hash(fields: Mapping[str, NDArray[np.float32]]) -> str:
+    """Return a hash of the numbers of a month, or of a day."""
     found = hashlib.sha256()
     for name in sorted(fields):
         values = np.ascontiguousarray(fields[name], "<f4")

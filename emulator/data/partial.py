@@ -111,7 +111,7 @@ def complete(seen: Floats, days: NDArray[np.integer], climate: Climate) -> Float
     Returns:
         The month, never beyond what was ever seen in the cell; float32, (lat, lon).
     """
-    length = _length(climate.month)
+    length = length_of(climate.month)
     share = days.size / length
     usual = _daily_normal(climate, length)[days - 1].mean(axis=0)
     kept = share + (1 - share) * climate.persistence
@@ -155,7 +155,7 @@ def alternatives(
     names = [str(name) for name, field in forcing.items() if field.ndim == 3]
     climates = {name: climate_of(forcing[name], month) for name in names}
     chosen = analogues(climates.values(), forcing["lat"].to_numpy())[:count]
-    unseen = 1 - float(state["days_seen"]) / _length(month)
+    unseen = 1 - float(state["days_seen"]) / length_of(month)
     window = forcing if since is None else forcing.isel(time=months >= since)
     window = window.load()
     own = as_months(window["time"].to_numpy()) == month
@@ -234,6 +234,6 @@ def _daily_normal(climate: Climate, length: int) -> Floats:
     return np.asarray(lines - lines.mean(axis=0) + same)
 
 
-def _length(month: np.datetime64) -> int:
+def length_of(month: np.datetime64) -> int:
     """Return the days of a month."""
     return int(((month + 1).astype("M8[D]") - month.astype("M8[D]")).astype(np.int64))

@@ -1,0 +1,237 @@
+"""What a file must be before its month is archived: every refusal by name.
+
+Names, units and orientation are settled as for every file that is read; beyond that, a
+month must be the one its name says, on the archive's grid, in the unit it states, there
+wherever the archive has values, and no other month once more.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cftime
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from emulator.carbon.errors import SourceError, UnitsError, UserError
+from emulator.carbon.grid import Grid
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR, as_months
+from emulator.carbon.units import convert
+from emulator.carbon.variables import VARIABLES
+from emulator.data.forcing_archive import STATUS, fields_hash
+from emulator.data.gates import extremes
+from emulator.data.offers import Offer, SourceSettings
+from emulator.data.readers.fields import TIME_NAMES, attribute, read_field
+from emulator.data.readers.files import open_netcdf
+
+Floats = NDArray[np.float32]
+
+UNLIKELY = 3.0
+"""Factor between the mean sizes of a field in one month of two years above which its
+unit is not believed: years differ by some percent, units by ten and more (hPa and Pa,
+mm and m, percent and shares). Kelvin and Celsius are told apart by range."""
+
+DAILY_SLACK = 0.5
+"""Share of a variable's range by which a day may leave it: bounds are those of monthly
+means, and a day's rain or wind is above them now and then. Units differ by more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What an archive tells about months to come.
+
+    Attributes:
+        grid: Its grid.
+        there: Cells with values, by variable; shape (lat, lon).
+        size: Mean size of each variable in each calendar month, its own unit.
+        seen: Hashes of the fields of all months, and the month of each.
+    """
+
+    grid: Grid
+    there: Mapping[str, NDArray[np.bool_]]
+    size: Mapping[str, NDArray[np.float64]]
+    seen: dict[str, np.datetime64]
+
+    @classmethod
+    def of(cls, forcing: xr.Dataset) -> "Known":
+        """Read it from an archive: its last whole year, and what it has seen.
+
+        Args:
+            forcing: As ``forcing_archive.read`` returns it, one year at least.
+        """
+        months = as_months(forcing["time"].to_numpy())
+        whole = np.flatnonzero(forcing["status"].to_numpy() < STATUS["partial"])
+        last = forcing.isel(time=whole[-MONTHS_PER_YEAR:])
+        grid = Grid(forcing["lat"].to_numpy(), forcing["lon"].to_numpy())
+        area = grid.cell_area()
+        there, size = {}, {}
+        for name in sorted(
+            str(name) for name, field in last.items() if field.ndim == 3
+        ):
+            values = last[name].to_numpy()
+            there[name] = np.isfinite(values[-1])
+            means = np.full(MONTHS_PER_YEAR, np.nan)
+            calendar = as_months(last["time"].to_numpy()).astype(np.int64) % 12
+            means[calendar] = [_mean_size(one, area) for one in values]
+            size[name] = means
+        seen = dict(zip(forcing["fields"].to_numpy(), months, strict=True))
+        return cls(grid, there, size, seen)
+
+
+def admit(
+    path: Path, offer: Offer, settings: SourceSettings, known: Known
+) -> tuple[dict[str, Floats], float]:
+    """Read a file of a month or a day, or refuse it.
+
+    Args:
+        path: The file, here.
+        offer: What it is said to be.
+        settings: How things are called in it.
+        known: What the archive tells.
+
+    Returns:
+        Every variable of the archive, canonical unit, float32, (lat, lon), and CO2,
+        ppm.
+
+    Raises:
+        SourceError: If anything is not what it must be; the message says what.
+    """
+    with _named(offer):
+        _require_date(path, offer)
+        fields = {
+            name: _read(path, name, settings.variables.get(name, name), offer, known)
+            for name in known.there
+        }
+        co2 = _read_co2(path, settings.co2)
+    twin = known.seen.get(fields_hash(fields))
+    if twin is not None and twin != offer.month:
+        raise _refusal(
+            offer,
+            f"holds the numbers of {twin} once more",
+            f"{offer.month} is needed",
+        )
+    return fields, co2
+
+
+def _read(path: Path, name: str, called: str, offer: Offer, known: Known) -> Floats:
+    field = read_field(path, called)
+    if not Grid(field.lat, field.lon).matches(known.grid):
+        raise _refusal(
+            offer,
+            f"is on another grid: '{called}' on "
+            f"{Grid(field.lat, field.lon).describe()} from {field.lat[0]:g} N "
+            f"{field.lon[0]:g} E",
+            f"{known.grid.describe()} from {known.grid.lat[0]:g} N "
+            f"{known.grid.lon[0]:g} E is needed",
+        )
+    wanted = VARIABLES[name].units
+    if field.units is None:
+        raise UnitsError(f"'{called}' states no unit, but {wanted!r} is needed.")
+    values = convert(field.values[0], field.units, wanted).astype(np.float32)
+    lower, upper = _bounds(name, offer)
+    low, high = extremes(values)
+    if low < lower or high > upper:
+        raise _refusal(
+            offer,
+            f"has '{called}' from {low:g} to {high:g} {wanted}",
+            f"{lower:g} to {upper:g} is possible: its unit is not the "
+            f"{field.units!r} that it states, or a fill value is not declared",
+        )
+    missing = known.there[name] & ~np.isfinite(values)
+    if missing.any():
+        raise _refusal(
+            offer,
+            f"has no value of '{called}' in {int(missing.sum())} of "
+            f"{int(known.there[name].sum())} cells",
+            "all that the months before had are needed",
+        )
+    usual = known.size[name][int(offer.month.astype(np.int64)) % MONTHS_PER_YEAR]
+    inside = np.where(known.there[name], values, np.float32(np.nan))
+    found = _mean_size(inside, known.grid.cell_area())
+    if max(found, usual) > UNLIKELY * min(found, usual):
+        raise _refusal(
+            offer,
+            f"has '{called}' of {found:.3g} {wanted} on average",
+            f"the same month had {usual:.3g} the year before: its unit is not the "
+            f"{field.units!r} that it states",
+        )
+    return inside
+
+
+def _bounds(name: str, offer: Offer) -> tuple[float, float]:
+    """Return what the gates allow, and rather more for a day than for a month."""
+    lower, upper = VARIABLES[name].lower, VARIABLES[name].upper
+    slack = 0.0 if offer.day is None else DAILY_SLACK * (upper - lower)
+    return lower - slack, upper + slack
+
+
+def _read_co2(path: Path, called: str) -> float:
+    with open_netcdf(path) as dataset:
+        if called not in dataset.variables or dataset[called].size != 1:
+            raise UserError(
+                f"'{called}' is not in it as one number, but the CO2 of the month is "
+                f"needed."
+            )
+        variable = dataset[called]
+        units = attribute(variable, "units") or VARIABLES["co2"].units
+        raw = np.asarray(variable.values, np.float64).reshape(1)
+    co2 = convert(raw, units, VARIABLES["co2"].units)
+    if not VARIABLES["co2"].lower <= co2[0] <= VARIABLES["co2"].upper:
+        raise UserError(
+            f"CO2 is {co2[0]:g} ppm, but {VARIABLES['co2'].lower:g} to "
+            f"{VARIABLES['co2'].upper:g} is possible."
+        )
+    return float(co2[0])
+
+
+def _require_date(path: Path, offer: Offer) -> None:
+    """Refuse a file whose time is not that of its name."""
+    with open_netcdf(path) as dataset:
+        name = next((n for n in TIME_NAMES if n in dataset.variables), None)
+        if name is None or dataset[name].size != 1:
+            raise UserError("It holds no single time, but a month or a day is needed.")
+        stamp = _date(dataset[name])
+    wanted = str(offer.month) if offer.day is None else offer.date
+    if stamp[: len(wanted)] != wanted:
+        raise _refusal(
+            offer, f"holds {stamp[: len(wanted)]}", f"its name says {wanted}"
+        )
+
+
+def _date(time: xr.DataArray) -> str:
+    units, calendar = attribute(time, "units"), attribute(time, "calendar")
+    number = float(np.asarray(time.values).reshape(1)[0])
+    try:
+        when: Any = cftime.num2date(number, units or "", calendar or "standard")
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"Its time cannot be read ({error}).") from None
+    return f"{when.year:04d}-{when.month:02d}-{when.day:02d}"
+
+
+def _mean_size(values: NDArray[np.floating], area: NDArray[np.float64]) -> float:
+    """Return the area mean of the absolute values that are there."""
+    there = np.isfinite(values)
+    return float((np.abs(values[there]) * area[there]).sum() / area[there].sum())
+
+
+@contextmanager
+def _named(offer: Offer) -> Iterator[None]:
+    """Tell what readers refuse as a refusal of the file."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except UserError as error:
+        raise SourceError(
+            f"{offer.name} is refused, {offer.date} stays as it was: {error}"
+        ) from error
+
+
+def _refusal(offer: Offer, found: str, wanted: str) -> SourceError:
+    return SourceError(
+        f"{offer.name} {found}, but {wanted}. It is refused, {offer.date} stays as it "
+        f"was; the next night looks again. Ask the source if it lasts."
+    )

@@ -1,0 +1,250 @@
+"""A file comes whole and verified or not at all, however the server misbehaves."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.carbon.errors import SettingsError, SourceError, StoreError
+from emulator.data import transfer
+from emulator.data.transfer import NotThereError, Patience, fetch, shown
+from tests.data import servers
+from tests.data.servers import Server
+
+CONTENT = b"\x89HDF" + bytes(range(256)) * 64
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+ANNOUNCED: dict[str, Any] = {"sha256": SHA256, "size": len(CONTENT)}
+QUICK = Patience(retries=2, backoff_s=0.01, timeout_s=0.3, deadline_s=2.0)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with servers.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Collect the waits between tries instead of waiting."""
+    asked: list[float] = []
+    monkeypatch.setattr(transfer.time, "sleep", asked.append)
+    return asked
+
+
+def test_a_file_is_brought_once(server: Server, tmp_path: Path) -> None:
+    url = server.does("a.nc", servers.sends(CONTENT))
+    target = tmp_path / "new" / "a.nc"
+    assert fetch(url, target, **ANNOUNCED, patience=QUICK) == target
+    assert target.read_bytes() == CONTENT
+    fetch(url, target, **ANNOUNCED, patience=QUICK)
+    assert server.asked == ["a.nc"]
+    assert [path.name for path in target.parent.iterdir()] == ["a.nc"]
+
+
+def test_a_file_of_another_checksum_is_brought_again(
+    server: Server, tmp_path: Path
+) -> None:
+    url = server.does("a.nc", servers.sends(CONTENT))
+    target = tmp_path / "a.nc"
+    target.write_bytes(b"of yesterday")
+    fetch(url, target, **ANNOUNCED, patience=QUICK)
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("misbehaviour", "message"),
+    [
+        (servers.resets(CONTENT, 5000), "the transfer broke off|connection failed"),
+        (servers.truncates(CONTENT, 5000), "the transfer broke off"),
+        (servers.sends(CONTENT[:5000]), "truncated: 5000 bytes came, 16388 were"),
+        (servers.sends(CONTENT + b"x"), "longer than announced: 16389 bytes"),
+        (servers.sends(CONTENT[:-1] + b"x"), "wrong checksum: SHA-256 "),
+        (servers.sends(servers.LOGIN), "is a web page, .* asks for a login"),
+        (servers.sends(b"  <html>x"), "is a web page"),
+        (servers.sends(b""), "is empty"),
+        (servers.status(503), "the server answers 503 Service Unavailable"),
+        (servers.status(429), "the server answers 429 Too Many Requests"),
+        (servers.hangs(0.6), "the server is silent"),
+    ],
+)
+def test_what_may_pass_is_tried_again_and_then_refused(
+    server: Server, tmp_path: Path, misbehaviour: servers.Behaviour, message: str
+) -> None:
+    url = server.does("a.nc", misbehaviour)
+    with pytest.raises(SourceError, match=message):
+        fetch(url, tmp_path / "a.nc", **ANNOUNCED, patience=QUICK)
+    assert server.asked == ["a.nc"] * 3
+    assert not list(tmp_path.iterdir())
+    # And where it passes, nobody hears of it.
+    server.does("a.nc", misbehaviour, servers.sends(CONTENT))
+    assert fetch(url, tmp_path / "a.nc", **ANNOUNCED, patience=QUICK).is_file()
+
+
+def test_what_was_there_stays_when_the_new_is_refused(
+    server: Server, tmp_path: Path
+) -> None:
+    target = tmp_path / "a.nc"
+    target.write_bytes(b"of yesterday")
+    url = server.does("a.nc", servers.sends(servers.LOGIN))
+    with pytest.raises(SourceError):
+        fetch(url, target, **ANNOUNCED, patience=QUICK)
+    assert target.read_bytes() == b"of yesterday"
+
+
+@pytest.mark.parametrize("code", [404, 410])
+def test_what_is_not_there_is_asked_for_once(
+    server: Server, tmp_path: Path, code: int
+) -> None:
+    url = server.does("a.nc", servers.status(code))
+    with pytest.raises(NotThereError, match=r"a\.nc is not there"):
+        fetch(url, tmp_path / "a.nc", patience=QUICK)
+    assert server.asked == ["a.nc"]
+
+
+def test_what_is_forbidden_is_asked_for_once(server: Server, tmp_path: Path) -> None:
+    url = server.does("a.nc", servers.status(403))
+    with pytest.raises(SourceError, match="answers 403 Forbidden"):
+        fetch(url, tmp_path / "a.nc", patience=QUICK)
+    assert server.asked == ["a.nc"]
+
+
+def test_a_server_that_is_down_is_told_as_such(tmp_path: Path) -> None:
+    with servers.serving() as gone:
+        url = f"{gone.url}/a.nc"
+    with pytest.raises(SourceError, match="the connection failed"):
+        fetch(url, tmp_path / "a.nc", patience=QUICK)
+
+
+def test_a_trickle_ends_at_the_deadline(server: Server, tmp_path: Path) -> None:
+    url = server.does("a.nc", servers.trickles(CONTENT[:200], 0.01))
+    patience = Patience(retries=0, timeout_s=1.0, deadline_s=0.2)
+    with pytest.raises(SourceError, match=r"not complete after 0\.2 s"):
+        fetch(url, tmp_path / "a.nc", patience=patience)
+    assert not list(tmp_path.iterdir())
+
+
+def test_waits_double(server: Server, tmp_path: Path, waits: list[float]) -> None:
+    url = server.does("a.nc", servers.status(500))
+    with pytest.raises(SourceError):
+        fetch(url, tmp_path / "a.nc", patience=Patience(retries=3, backoff_s=8.0))
+    assert [4 <= waits[0] <= 8, 8 <= waits[1] <= 16, 16 <= waits[2] <= 32] == [True] * 3
+
+
+def test_the_server_says_how_long_to_wait(
+    server: Server, tmp_path: Path, waits: list[float]
+) -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    url = server.does(
+        "a.nc",
+        servers.status(503, Retry_After="40"),
+        servers.status(503, Retry_After=soon),
+        servers.status(503, Retry_After="86400"),
+        servers.status(503, Retry_After="when it is ready"),
+        servers.sends(CONTENT),
+    )
+    fetch(url, tmp_path / "a.nc", patience=Patience(retries=4, backoff_s=0.1))
+    assert waits[0] == 40
+    assert 90 < waits[1] <= 100
+    assert waits[2] == transfer.LONGEST_WAIT
+    assert waits[3] < 1
+
+
+def test_secrets_are_not_told(
+    server: Server,
+    tmp_path: Path,
+    waits: list[float],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server.does("a.nc", servers.status(500))
+    url = server.url.replace("//", "//me:secret@") + "/a.nc?token=secret"
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1:\d+/a\.nc could") as caught:
+        fetch(url, tmp_path / "a.nc", patience=QUICK)
+    assert len(waits) == 2
+    assert "Trying again" in caplog.text
+    assert "secret" not in caplog.text + str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_files_of_this_machine_are_copied(tmp_path: Path, form: str) -> None:
+    source = tmp_path / "of the centre.nc"
+    source.write_bytes(CONTENT)
+    url = form.format(str(source).replace(" ", "%20") if "file" in form else source)
+    target = fetch(url, tmp_path / "here" / "a.nc", **ANNOUNCED, patience=QUICK)
+    assert target.read_bytes() == CONTENT
+    source.unlink()
+    with pytest.raises(NotThereError, match=r"of the centre\.nc is not there"):
+        fetch(url, tmp_path / "b.nc", patience=QUICK)
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "a.nc"
+    source.write_bytes(CONTENT)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"No space left on device\. Free some space"):
+        fetch(str(source), tmp_path / "here" / "a.nc", patience=QUICK)
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_file_is_on_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source.nc"
+    source.write_bytes(CONTENT)
+    done: list[str] = []
+    flush, rename = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        done.append("flush " + Path(f"/proc/self/fd/{handle}").readlink().name)
+        flush(handle)
+
+    def replace(path: Path, target: Path) -> Path:
+        done.append(f"rename {path.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    fetch(str(source), tmp_path / "here" / "a.nc", patience=QUICK)
+    assert done == ["flush .a.nc.partial", "rename .a.nc.partial", "flush here"]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (
+            "https://me:pass@host.org:8443/a/b.nc?key=1#x",
+            "https://host.org:8443/a/b.nc",
+        ),
+        ("file:///data/a%20b.nc", "/data/a b.nc"),
+        ("data/a.nc", "data/a.nc"),
+    ],
+)
+def test_addresses_are_shown_without_secrets(url: str, words: str) -> None:
+    assert shown(url) == words
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"retries": -1}, "retries and backoff_s must be 0 or more, got -1 and 2"),
+        ({"backoff_s": -1.0}, "must be 0 or more, got 4 and -1"),
+        ({"timeout_s": 0.0}, "timeout_s and deadline_s must be above 0, got 0 and 900"),
+        ({"deadline_s": -5.0}, "must be above 0, got 30 and -5"),
+    ],
+)
+def test_impossible_patience_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Patience(**changes)
