@@ -52,6 +52,11 @@ def is_remote(location: str | Path) -> bool:
     return "://" in str(location)
 
 
+def endpoint() -> str | None:
+    """Return the URL of the object store's server; None is Amazon's."""
+    return os.environ.get("AWS_ENDPOINT_URL")
+
+
 def exists(location: str | Path) -> bool:
     """Return whether there is a repository, whole enough to be opened."""
     with _explaining(location):
@@ -132,7 +137,7 @@ def commit(begun: Writing, message: str, metadata: Mapping[str, str | int]) -> s
         begun.repository.reset_branch(BRANCH, snapshot, from_snapshot_id=base)
         reference = Path("refs") / f"branch.{BRANCH}" / "ref.json"
         force_out(begun.folder, {str(reference)})
-    except icechunk.IcechunkError as error:
+    except (icechunk.ConflictError, icechunk.IcechunkError) as error:
         if isinstance(error, icechunk.ConflictError) or "conflict" in str(error):
             raise StoreError(
                 "Another process committed to the repository meanwhile; its work is "
@@ -152,15 +157,14 @@ def _storage(location: str | Path) -> icechunk.Storage:
             f"{location} is no place for a repository. Give the path of a folder, or "
             f"s3://BUCKET/PREFIX."
         )
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL"))
     return icechunk.s3_storage(
         bucket=bucket,
         prefix=prefix,
         region=os.environ.get("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION")),
-        endpoint_url=endpoint,
-        allow_http=(endpoint or "").startswith("http://"),
+        endpoint_url=endpoint(),
+        allow_http=(endpoint() or "").startswith("http://"),
         # A server of one's own rarely has a host name for each bucket.
-        force_path_style=endpoint is not None,
+        force_path_style=endpoint() is not None,
         from_env=True,
     )
 

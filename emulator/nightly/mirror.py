@@ -29,11 +29,7 @@ from zarr.core.sync import sync
 from emulator.carbon.errors import StoreError
 from emulator.data import repository, stores
 from emulator.nightly import archive, netcdf, publish
-from emulator.nightly.opening import ARCHIVE, MIRROR
-
-EXPORTS = "exports"
-CURRENT = "current"
-NETCDF = "sink.nc"
+from emulator.nightly.places import ARCHIVE, CURRENT, EXPORTS, MIRROR, NETCDF
 
 _READ_TOGETHER = 64
 """Chunks in memory at a time: of a 1 degree map some 10 MB."""

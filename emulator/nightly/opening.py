@@ -9,11 +9,8 @@ import xarray as xr
 
 from emulator.carbon.errors import StoreError
 from emulator.data import repository
-from emulator.nightly import archive, publish
-
-ARCHIVE = "sink.icechunk"
-MIRROR = "sink.zarr"
-"""Names in the folder of a deployment."""
+from emulator.nightly import archive, bucket, publish
+from emulator.nightly.places import ARCHIVE, MIRROR
 
 
 def open_sink(
@@ -23,8 +20,8 @@ def open_sink(
 
     Args:
         path: The store that ``predict`` wrote or its folder; the folder of a
-            deployment; its ``sink.zarr`` or ``sink.icechunk``; or the last one's URL,
-            ``s3://bucket/prefix/sink.icechunk``.
+            deployment; its ``sink.zarr`` or ``sink.icechunk``; or the URL of any of
+            these, ``s3://bucket/prefix``.
         as_of: A date or time (the last night at or before it, UTC), the name of a
             vintage, or a snapshot id; None is the last night. Only an archive has past
             nights: the one at ``path``, or beside it.
@@ -40,6 +37,8 @@ def open_sink(
             f"There is no archive at or beside {path}, which alone knows past nights. "
             f"Leave out as_of, or give the folder of a deployment."
         )
+    if repository.is_remote(path):
+        return bucket.open_latest(str(path))
     # Resolved once: what is read later comes from the same version, even if the link
     # has been moved to a newer one meanwhile.
     store = Path(os.path.realpath(path))
@@ -56,7 +55,12 @@ def open_sink(
 def _archive_of(path: str | Path, *, mirror_too: bool) -> str | Path | None:
     """Return the archive that a path names, or the one beside a mirror."""
     if repository.is_remote(path):
-        return str(path)
+        url = str(path).rstrip("/")
+        parent = url.rpartition("/")[0]
+        remote = [url] if url.endswith(Path(ARCHIVE).suffix) else [f"{url}/{ARCHIVE}"]
+        if url.endswith(Path(MIRROR).suffix):
+            remote = [f"{parent}/{ARCHIVE}"] if mirror_too else []
+        return next(filter(repository.exists, remote), None)
     path = Path(path)
     places = [path, path / ARCHIVE]
     if mirror_too:

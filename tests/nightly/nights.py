@@ -13,9 +13,9 @@ from .synthetic import prediction
 DOMAINS = ("land", "ocean")
 
 
-def predictions(last: str = "2001-12") -> dict[str, xr.Dataset]:
+def predictions(last: str = "2001-12", step: float = 30.0) -> dict[str, xr.Dataset]:
     """Return two years of both domains, or less; the same months are the same."""
-    whole = {domain: prediction(domain) for domain in DOMAINS}
+    whole = {domain: prediction(domain, step=step) for domain in DOMAINS}
     return {domain: each.sel(time=slice(None, last)) for domain, each in whole.items()}
 
 

@@ -1,0 +1,128 @@
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+import xarray as xr
+from moto.server import ThreadedMotoServer
+
+import emulator
+from emulator.carbon.errors import StoreError
+from emulator.data import repository
+from emulator.nightly import archive, bucket, mirror, retention, window
+
+from . import nights
+from .nights import assembled, publish_night, revised
+
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "made-up",
+    "AWS_SECRET_ACCESS_KEY": "made-up-too",
+    "AWS_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+def predictions() -> dict[str, xr.Dataset]:
+    """Return so small a world that it takes few requests."""
+    return nights.predictions(step=90.0)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Start an S3 server on a free port of this machine."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def url(
+    server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> str:
+    """Return a place of its own on the server."""
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": server}.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=server, region_name="us-east-1")
+    name = request.node.name.replace("_", "-")[:60]
+    client.create_bucket(Bucket=name)
+    return f"s3://{name}/deployment"
+
+
+def keys(url: str) -> list[str]:
+    """Return what lies below a URL, relative to it."""
+    name, _, prefix = url.removeprefix("s3://").partition("/")
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    found = client.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix)
+    return [
+        item["Key"].removeprefix(f"{prefix}/")
+        for page in found
+        for item in page.get("Contents", [])
+    ]
+
+
+def test_archive_lives_on_an_object_store(url: str, tmp_path: Path) -> None:
+    repo = f"{url}/sink.icechunk"
+    first = publish_night(repo, predictions(), "2002-01-05")
+    better = revised(predictions(), "2001-06")
+    second = publish_night(repo, better, "2002-02-05", "2001-01")
+    assert publish_night(repo, better, "2002-02-06", "2001-01") == second
+    assert [night.snapshot for night in archive.nights(repo)] == [first, second]
+    archive.tag_vintage(repo, "v1", first)
+    for place in (url, repo, f"{url}/sink.zarr"):
+        found = emulator.open_sink(place, as_of="2002-01-31")
+        assert found.attrs["snapshot"] == first
+        assert emulator.open_sink(place, as_of="v1").attrs["snapshot"] == first
+    local = tmp_path / "sink.icechunk"
+    publish_night(local, predictions(), "2002-01-05")
+    publish_night(local, better, "2002-02-05", "2001-01")
+    found, wanted = (
+        emulator.open_sink(place).load().assign_attrs(snapshot="", date_created="")
+        for place in (url, local)
+    )
+    xr.testing.assert_equal(found, wanted)
+    retention.retain(repo, keep_nights=1)
+    assert [night.snapshot for night in archive.nights(repo)] == [first, second]
+
+
+def test_second_of_two_writers_is_refused(url: str) -> None:
+    repo = f"{url}/sink.icechunk"
+    publish_night(repo, predictions(), "2002-01-05")
+    slow = assembled(revised(predictions(), "2001-07"), "2002-02-05")
+    with repository.writing(repo) as begun:
+        other = publish_night(repo, revised(predictions(), "2001-06"), "2002-02-05")
+        window.write(begun.session.store, "", slow)
+        with pytest.raises(StoreError, match="Another process committed"):
+            repository.commit(begun, "late", {})
+    assert archive.last_night(repo).snapshot == other
+
+
+def test_upload_says_last_what_is_newest(url: str, tmp_path: Path) -> None:
+    repo = tmp_path / "sink.icechunk"
+    publish_night(repo, predictions(), "2002-01-05")
+    with pytest.raises(StoreError, match=r"neither an archive nor latest\.json"):
+        emulator.open_sink(url)
+    first = mirror.export(repo, tmp_path, keep=3)
+    bucket.upload(first, url, keep=2)
+    xr.testing.assert_identical(
+        emulator.open_sink(url).load(), archive.read_map(repo).load()
+    )
+    # The clock is set back before the last night.
+    for month, day in (("2001-06", "2002-02-05"), ("2001-07", "2002-01-04")):
+        old = emulator.open_sink(url)
+        before = archive.read_map(repo).load()
+        publish_night(repo, revised(predictions(), month), day, "2001-01")
+        made = bucket.upload(mirror.export(repo, tmp_path, keep=3), url, keep=2)
+        xr.testing.assert_identical(old.load(), before)
+        wanted = archive.read_map(repo).load()
+        xr.testing.assert_identical(emulator.open_sink(url).load(), wanted)
+        xr.testing.assert_identical(
+            emulator.open_sink(f"{made}/sink.zarr").load(), wanted
+        )
+    nights = {key.split("/")[1] for key in keys(url) if key.startswith("exports/")}
+    assert len(nights) == 2
+    assert first.name not in nights
