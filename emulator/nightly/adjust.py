@@ -342,7 +342,7 @@ def _interval(
 ) -> xr.DataArray:
     """Return the interval of the sink about an adjusted total, wider by its error."""
     half = (ends.sel(bound="upper") - ends.sel(bound="lower")) / 2
-    half = half.drop_vars("bound").transpose(*total.dims[1:])
+    half = half.transpose(*total.dims[1:])
     half.attrs = ends.attrs
     wider = [
         series.widened(half, error.sel({WINDOW: window}).to_numpy()[..., None])

@@ -7,10 +7,13 @@ anew, whichever months are new.
 import xarray as xr
 
 from emulator.nightly import provenance, series
-from emulator.nightly.adjust import adjusted
+from emulator.nightly.adjust import WINDOW, adjusted
 from emulator.nightly.budget_settings import BudgetSettings
 from emulator.nightly.closure import Records, closure, read_records
 from emulator.nightly.evidence import not_of_the_world
+
+_ADDED = (WINDOW, "reference", "term", "land_number", "co2_record")
+"""Dimensions of what is added."""
 
 
 def tables(sink_map: xr.Dataset, settings: BudgetSettings) -> xr.Dataset:
@@ -23,14 +26,14 @@ def tables(sink_map: xr.Dataset, settings: BudgetSettings) -> xr.Dataset:
 
     Returns:
         New variables of whole series, described in ``docs/sink_map.md``, and attributes
-        that belong to the map. Merge both: ``sink_map.drop_vars(..., errors="ignore")
-        .merge(found).assign_attrs(found.attrs)``.
+        that belong to the map.
 
     Raises:
         SettingsError: If members, windows or columns do not fit the map.
         StoreError: If the map has no totals of each teacher.
         UserError: If a table cannot be read.
     """
+    sink_map = sink_map.drop_dims(_ADDED, errors="ignore")
     found = series.running(sink_map)
     totals = sink_map.drop_vars(found.data_vars, errors="ignore").merge(found)
     found = found.merge(series.departures(totals, settings.references))

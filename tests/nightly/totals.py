@@ -13,6 +13,7 @@ from emulator.nightly.sinkmap import assemble
 from .synthetic import prediction
 
 SECONDS = 365.2425 * 86400
+"""In the mean Gregorian year."""
 
 
 def sink_map(

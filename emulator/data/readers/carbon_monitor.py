@@ -41,7 +41,7 @@ def read(path: Path) -> MonthlyEmissions:
 
     Raises:
         UserError: If the file is not there, has other columns, a value that is none, no
-            row of the world, or no day with all sectors.
+            row of the world, or no complete month.
     """
     if not path.is_file():
         raise UserError(
@@ -78,16 +78,17 @@ def read(path: Path) -> MonthlyEmissions:
     whole = {
         day: sum(each.values()) for day, each in days.items() if each.keys() == sectors
     }
-    if not whole:
-        raise UserError(
-            f"{path} has no day with all of the sectors {', '.join(sorted(sectors))}. "
-            f"Get it again."
-        )
     stamps = np.array(sorted(whole), "datetime64[D]")
     values = np.array([whole[day] for day in stamps])
     months, which, count = np.unique(
         stamps.astype("datetime64[M]"), return_inverse=True, return_counts=True
     )
     lengths = ((months + 1).astype("M8[D]") - months.astype("M8[D]")).astype(np.int64)
+    complete = count == lengths
+    if not complete.any():
+        raise UserError(
+            f"{path} has no month with all of its days and of the sectors "
+            f"{', '.join(sorted(sectors))}. Get it again."
+        )
     total = np.bincount(which, values) / 1e3 / GTCO2_PER_GTC  # Mt of CO2 to PgC
-    return MonthlyEmissions(months[count == lengths], total[count == lengths])
+    return MonthlyEmissions(months[complete], total[complete])

@@ -47,7 +47,7 @@ def test_day_without_a_sector_leaves_its_month_out(tmp_path: Path) -> None:
         (HEADER + "WORLD,01/01/2023,Power,much,0\n", "line 2 cannot be read"),
         (
             HEADER + "WORLD,01/01/2023,Power,1,0\nWORLD,02/01/2023,Industry,1,0\n",
-            "no day with all of the sectors Industry, Power",
+            "no month with all of its days and of the sectors Industry, Power",
         ),
     ],
 )
@@ -55,6 +55,13 @@ def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> Non
     path = tmp_path / "cm.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
+        read(path)
+
+
+def test_table_without_a_whole_month_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cm.csv"
+    path.write_text(HEADER + days("2023-01", 30, 1.0))
+    with pytest.raises(UserError, match="no month with all of its days"):
         read(path)
 
 
