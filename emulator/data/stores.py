@@ -202,9 +202,9 @@ def staged(path: Path, *, setting: str = "paths.stores") -> Iterator[Path]:
     try:
         with locked(stage):
             yield stage
-            _force_to_disk(stage)
+            force_to_disk(stage)
             stage.rename(path)
-        _force_to_disk(path.parent, recursive=False)
+        force_to_disk(path.parent, recursive=False)
     except BaseException as error:
         sync(_written())
         shutil.rmtree(stage, ignore_errors=True)
@@ -305,7 +305,7 @@ def _remove_abandoned(path: Path) -> None:
             continue  # its writer is alive, or it is gone already
 
 
-def _force_to_disk(folder: Path, *, recursive: bool = True) -> None:
+def force_to_disk(folder: Path, *, recursive: bool = True) -> None:
     """Flush files and folders, so that a power cut after the rename loses nothing."""
     inside = sorted(folder.rglob("*")) if recursive else []
     # Together, since the disk then gathers what it would write one by one.

@@ -1,16 +1,20 @@
 """Open a sink map, wherever it lies and as of any night."""
 
+import fcntl
 import os
+import weakref
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+import zarr.storage
 
 from emulator.carbon.errors import StoreError
 from emulator.data import repository
 from emulator.nightly import archive, bucket, publish
-from emulator.nightly.places import ARCHIVE, MIRROR
+from emulator.nightly.places import ARCHIVE, EXPORTS, MIRROR
 
 
 def open_sink(
@@ -39,17 +43,42 @@ def open_sink(
         )
     if repository.is_remote(path):
         return bucket.open_latest(str(path))
-    # Resolved once: what is read later comes from the same version, even if the link
-    # has been moved to a newer one meanwhile.
-    store = Path(os.path.realpath(path))
-    if not (store / "zarr.json").exists() and (store / MIRROR).exists():
-        store = Path(os.path.realpath(store / MIRROR))
-    if not (store / "zarr.json").exists():
-        raise StoreError(
-            f"There is no sink map at {path}. Give the path of the .zarr store that "
-            f"`sink-emulator predict` printed, or the folder of a deployment."
-        )
-    return publish.require_schema(xr.open_zarr(store), str(path))
+    store = _resolved(Path(path))
+    while store is not None:
+        readable = _held(store)
+        if (store / "zarr.json").exists():
+            return publish.require_schema(xr.open_zarr(readable), str(path))
+        store = _resolved(Path(path))  # it was just removed, so there is a newer one
+    raise StoreError(
+        f"There is no sink map at {path}. Give the path of the .zarr store that "
+        f"`sink-emulator predict` printed, or the folder of a deployment."
+    )
+
+
+def _resolved(path: Path) -> Path | None:
+    """Return the store itself, whatever links lead to it now.
+
+    What is read later comes from the same version, even if the links have been moved
+    to a newer one meanwhile.
+    """
+    places = (Path(os.path.realpath(path)), Path(os.path.realpath(path / MIRROR)))
+    return next((place for place in places if (place / "zarr.json").exists()), None)
+
+
+def _held(store: Path) -> zarr.storage.LocalStore:
+    """Return a store that is not removed while anything reads from it.
+
+    Nights remove the oldest exports, and a chunk that is gone reads as missing values.
+    The lock goes with the store that the arrays refer to, not with the data set: what
+    was selected from it reads on.
+    """
+    readable = zarr.storage.LocalStore(store, read_only=True)
+    if store.parent.parent.name == EXPORTS:
+        handle = os.open(store.parent, os.O_RDONLY)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        weakref.finalize(readable, os.close, handle)
+    return readable
 
 
 def _archive_of(path: str | Path, *, mirror_too: bool) -> str | Path | None:

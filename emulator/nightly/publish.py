@@ -4,6 +4,7 @@ Both are written into a folder beside their final place and renamed when they ar
 whole, so that a reader never meets half a map and a failure leaves nothing behind.
 """
 
+import ctypes
 import errno
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import xarray as xr
 
 from emulator.carbon.errors import StoreError
+from emulator.data import stores
 from emulator.nightly.provenance import SCHEMA
 
 _FILL = 9.969209968386869e36
@@ -23,6 +25,9 @@ _TIME = {"units": "days since 1850-01-01", "calendar": "standard", "dtype": "f8"
 """The epoch of CMIP6; days of a month's start are exact in float64."""
 
 _ISSUED = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "i8"}
+
+_HERE, _RENAME_EXCHANGE = -100, 2
+"""AT_FDCWD and the flag of renameat2(2), from Linux's headers."""
 
 _LABELS = (
     "bound", "flux", "region", "land_teacher", "ocean_teacher",
@@ -56,7 +61,7 @@ def write(sink_map: xr.Dataset, out: Path, *, overwrite: bool = False) -> Path:
     try:
         _write_zarr(sink_map, stage / store.name)
         write_netcdf(for_netcdf(sink_map), stage / netcdf.name)
-        _sync(stage)
+        stores.force_to_disk(stage)
         _replace([store, netcdf], stage)
     except OSError as error:
         raise _unwritable(store.parent, error) from error
@@ -175,31 +180,45 @@ def encoding_of(
     return encoding
 
 
-def _sync(stage: Path) -> None:
-    """Force what was written to the disk before it gets its name."""
-    for path in [*stage.rglob("*"), stage]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def _replace(targets: list[Path], stage: Path) -> None:
-    """Rename the staged files into place; on failure put back what stood there."""
-    undo: list[tuple[Path, Path]] = []
+    """Swap the staged files with what stands there; on failure swap them back."""
+    done: list[Path] = []
     try:
         for target in targets:
-            if target.exists() or target.is_symlink():
-                aside = stage / f"{target.name}.previous"
-                target.rename(aside)
-                undo.append((aside, target))
-            (stage / target.name).rename(target)
-            undo.append((target, stage / target.name))
+            _swap(stage / target.name, target)
+            done.append(target)
     except OSError:
-        for now, before in reversed(undo):
-            now.rename(before)
+        for target in reversed(done):
+            _swap(target, stage / target.name)
         raise
+
+
+def _swap(one: Path, two: Path) -> None:
+    """Give two files or folders each other's name; the second may not be there.
+
+    A folder cannot be renamed over another one. Linux exchanges them at once, so that
+    a reader finds one of them at any moment; elsewhere there is none for a moment.
+    """
+    if not os.path.lexists(two):
+        one.rename(two)
+        return
+    if _exchanged(one, two):
+        return
+    aside = one.with_name(f"{one.name}.aside")
+    two.rename(aside)
+    one.rename(two)
+    aside.rename(one)
+
+
+def _exchanged(one: Path, two: Path) -> bool:
+    """Exchange two names by Linux's renameat2; false where it, or the disk, cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # another system, or an old libc
+        return False
+    names = os.fsencode(one), os.fsencode(two)
+    done: int = renameat2(_HERE, names[0], _HERE, names[1], _RENAME_EXCHANGE)
+    return done == 0
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreError:

@@ -2,9 +2,11 @@ import os
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
+import emulator
 from emulator.carbon.errors import StoreError
 from emulator.nightly import archive, mirror, publish
 
@@ -142,3 +144,19 @@ def test_archive_without_a_night_is_refused(tmp_path: Path) -> None:
         mirror.export(tmp_path / "sink.icechunk", tmp_path, keep=3)
     with pytest.raises(ValueError, match="keep is 0"):
         mirror.export(tmp_path / "sink.icechunk", tmp_path, keep=0)
+
+
+def test_what_is_read_is_not_removed(tmp_path: Path) -> None:
+    repo = deployment(tmp_path)
+    first = mirror.export(repo, tmp_path, keep=1)
+    wanted = numbers(first / "sink.zarr")["nbp"]
+    opened = emulator.open_sink(tmp_path / "sink.zarr")["nbp"][:, :12]
+    for month in ("2001-05", "2001-06"):
+        publish_night(repo, revised(predictions(), month), "2002-02-05", "2001-01")
+        mirror.export(repo, tmp_path, keep=1)
+    assert len(list((tmp_path / "exports").iterdir())) == 2
+    np.testing.assert_array_equal(opened, wanted[:, :12])
+    del opened
+    publish_night(repo, predictions(), "2002-02-05", "2001-01")
+    mirror.export(repo, tmp_path, keep=1)
+    assert len(list((tmp_path / "exports").iterdir())) == 1

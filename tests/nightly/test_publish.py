@@ -1,4 +1,6 @@
 import errno
+import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -123,18 +125,51 @@ def test_failed_rename_puts_the_old_map_back(
     sink_map: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish.write(sink_map, tmp_path)
-    rename = Path.rename
+    swap = publish._swap
 
-    def fail_for_new_netcdf(self: Path, target: Path) -> Path:
-        if self.name == "sink.nc" and target == tmp_path / "sink.nc":
+    def fail_for_netcdf(one: Path, two: Path) -> None:
+        if two == tmp_path / "sink.nc":
             raise OSError(errno.EIO, "Input/output error")
-        return rename(self, target)
+        swap(one, two)
 
-    monkeypatch.setattr(Path, "rename", fail_for_new_netcdf)
+    monkeypatch.setattr(publish, "_swap", fail_for_netcdf)
     with pytest.raises(StoreError, match=r"cannot be written .*Input/output error"):
         publish.write(sink_map.isel(time=slice(12)), tmp_path, overwrite=True)
     assert emulator.open_sink(tmp_path).sizes["time"] == 24
     assert names(tmp_path) == ["sink.nc", "sink.zarr"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone exchanges folders")
+def test_replaced_map_is_there_at_any_moment(tmp_path: Path) -> None:
+    store = tmp_path / "sink.zarr"
+    store.mkdir()
+    (store / "zarr.json").touch()
+    writer = os.fork()
+    if writer == 0:
+        for night in range(2000):
+            stage = tmp_path / f"stage-{night}"
+            (stage / "sink.zarr").mkdir(parents=True)
+            (stage / "sink.zarr" / "zarr.json").touch()
+            publish._replace([store], stage)
+        os._exit(0)
+    looks = missing = 0
+    while os.waitpid(writer, os.WNOHANG) == (0, 0):
+        looks += 1
+        missing += not (store / "zarr.json").exists()
+    assert missing == 0
+    assert looks > 100
+
+
+def test_map_is_replaced_where_folders_cannot_be_exchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_exchanged", lambda *_: False)
+    for place, text in (("stage", "new"), ("", "old")):
+        (tmp_path / place / "sink.zarr").mkdir(parents=True)
+        (tmp_path / place / "sink.zarr" / "zarr.json").write_text(text)
+    publish._replace([tmp_path / "sink.zarr"], tmp_path / "stage")
+    assert (tmp_path / "sink.zarr" / "zarr.json").read_text() == "new"
+    assert (tmp_path / "stage" / "sink.zarr" / "zarr.json").read_text() == "old"
 
 
 def test_unwritable_place_is_refused(sink_map: xr.Dataset, tmp_path: Path) -> None:
