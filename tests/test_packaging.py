@@ -142,11 +142,12 @@ def test_wheel_works_in_an_empty_folder(installed: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_wheel_holds_configs_catalog_and_coastline_but_no_tests(
+def test_wheel_holds_configs_catalog_coastline_and_page_but_no_tests(
     installed: Path,
 ) -> None:
     names = {str(path.relative_to(installed)) for path in installed.rglob("*")}
     assert "emulator/conf/train.yaml" in names
     assert "emulator/data_catalog/lpjwsl.yaml" in names
     assert any(name.startswith("emulator/data/testbed/coastline") for name in names)
+    assert "emulator/nightly/page/template/index.html" in names
     assert not any(name.startswith(("tests", "conf", "notebooks")) for name in names)

@@ -34,8 +34,8 @@ _QUANTILE = 0.98
 jump must not wash out the map."""
 
 _STEPS_PER_RANGE = 125
-"""Rounding steps, at least, from 0 to the end of the colour bar: as fine as 8-bit colour
-of both signs, and all that 60 MB hold for 25 years of 1 degree."""
+"""Rounding steps, at least, from 0 to the end of the colour bar: as fine as 8-bit
+colours of both signs, and all that 60 MB hold for 25 years of 1 degree."""
 
 _RANGE_MONTHS, _RANGE_EVERY = 120, 3
 """Months that decide the colour range, and each how many of them are looked at: ten

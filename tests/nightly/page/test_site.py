@@ -92,13 +92,13 @@ def test_one_domain_alone_has_a_page(tmp_path: Path, domain: str) -> None:
 
 @pytest.mark.slow
 def test_25_years_of_1_degree_stay_below_60_megabytes(tmp_path: Path) -> None:
-    # Fields rougher than weather: another value every 5 degrees, even between, and 5 %
+    # Fields rougher than weather: another value every 10 degrees, even between, and 5 %
     # of noise in every cell. One year, since all are alike.
     rng = np.random.default_rng(0)
     parts = {}
     for domain, share in (("land", 0.3), ("ocean", 0.7)):
-        coarse = rng.normal(1e-8, 2e-8, (2, 12, 36, 72))
-        smooth = zoom(coarse, (1, 1, 5, 5), order=1)
+        coarse = rng.normal(1e-8, 2e-8, (2, 12, 18, 36))
+        smooth = zoom(coarse, (1, 1, 10, 10), order=1)
         values = smooth * rng.normal(1.0, 0.05, smooth.shape)
         fraction = np.zeros((180, 360))
         fraction[: round(180 * share)] = 1.0
