@@ -7,8 +7,7 @@ a month costs the same however many there are.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from emulator.carbon.timeaxis import (
 )
 from emulator.carbon.units import SECONDS_PER_DAY
 from emulator.data.inputs import NORMAL
+from emulator.data.repository import BRANCH, commit, open_repository, writing
 from emulator.data.stores import (
     CHUNK_BYTES,
     FORCING_SCHEMA,
@@ -39,8 +39,6 @@ Months = NDArray[np.datetime64]
 
 STATUS = {"final": 0, "preliminary": 1, "partial": 2}
 """Codes of a month's status; of two states of a month the lower code is the better."""
-
-BRANCH = "main"
 
 _EPOCH = np.datetime64("1700-01-01", "D")
 """Origin of the time axis, as that of every store."""
@@ -70,9 +68,6 @@ _SERIES = {
 }
 
 _ROWS = ("time", "co2", "co2_normal", *_SERIES)
-
-# The night that writes holds a lock of its own, which is what this warning asks for.
-icechunk.set_logs_filter("icechunk=error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +149,9 @@ def seed(
             for name, values in rows.items()
         }
     )
-    with staged(archive, setting="root") as stage, _explained(archive):
-        repo = icechunk.Repository.create(_storage(stage))
-        session = repo.writable_session(BRANCH)
+    with staged(archive, setting="root") as stage:
+        storage = icechunk.local_filesystem_storage(str(stage))
+        session = icechunk.Repository.create(storage).writable_session(BRANCH)
         forcing.to_zarr(
             session.store,
             zarr_format=3,
@@ -181,8 +176,8 @@ def read(archive: Path, snapshot: str | None = None) -> xr.Dataset:
     Raises:
         StoreError: If there is no such archive, or no such state of it.
     """
-    with _explained(archive):
-        repo = _open(archive)
+    repo = _open(archive)
+    try:
         if snapshot is None:
             session = repo.readonly_session(BRANCH)
         else:
@@ -190,6 +185,11 @@ def read(archive: Path, snapshot: str | None = None) -> xr.Dataset:
         forcing: xr.Dataset = xr.open_zarr(
             session.store, chunks=None, consolidated=False
         )
+    except (icechunk.IcechunkError, zarr.errors.GroupNotFoundError) as error:
+        raise StoreError(
+            f"The forcing archive {archive} has no state {snapshot or 'at all'}. Ask "
+            f"for the newest one, or put back a backup: the next night catches up."
+        ) from error
     for name in _TEXTS:
         forcing[name] = forcing[name].astype(object)
     return forcing.assign_attrs(snapshot=session.snapshot_id)
@@ -201,8 +201,7 @@ def snapshot_of(archive: Path) -> str:
     Raises:
         StoreError: If there is no such archive.
     """
-    with _explained(archive):
-        return _open(archive).lookup_branch(BRANCH)
+    return _open(archive).lookup_branch(BRANCH)
 
 
 def fingerprints(forcing: xr.Dataset) -> NDArray[np.object_]:
@@ -264,9 +263,9 @@ def record(archive: Path, arrivals: Sequence[Month], *, now: datetime) -> Months
             be written; it is then as it was.
         GridMismatchError: If a field has another shape.
     """
-    with _explained(archive):
-        session = _open(archive).writable_session(BRANCH)
-        group = zarr.open_group(session.store, mode="r+")
+    snapshot_of(archive)  # it must be there: a writer would begin an empty one
+    with writing(archive) as begun:
+        group = zarr.open_group(begun.session.store, mode="r+")
         arrays: dict[str, Any] = dict(group.arrays())
         rows = _read_rows(arrays)
         before, said_before = _words(rows), _sources(rows)
@@ -283,7 +282,7 @@ def record(archive: Path, arrivals: Sequence[Month], *, now: datetime) -> Months
             for place, arrival in fresh.items():
                 for name, values in arrival.fields.items():
                     arrays[name][place] = values
-            session.commit(_message(rows, touched))
+            commit(begun, _message(rows, touched), {})
     return rows["time"][changed]
 
 
@@ -485,29 +484,12 @@ def _encoding(forcing: xr.Dataset) -> dict[str, dict[str, Any]]:
     return encoding
 
 
-def _storage(folder: Path) -> icechunk.Storage:
-    return icechunk.local_filesystem_storage(str(folder))
-
-
 def _open(archive: Path) -> icechunk.Repository:
-    # Icechunk makes a folder of whatever it is asked to open.
+    # Icechunk makes a folder of whatever it is asked for, which would pass for an
+    # archive that is there.
     if not archive.is_dir():
         raise StoreError(
             f"There is no forcing archive at {archive}. Correct the path; the first "
             f"night begins one from a prepared forcing store."
         )
-    return icechunk.Repository.open(_storage(archive))
-
-
-@contextmanager
-def _explained(archive: Path) -> Iterator[None]:
-    """Tell errors of Icechunk as those of a store."""
-    try:
-        yield
-    except (icechunk.IcechunkError, zarr.errors.GroupNotFoundError) as error:
-        reason = str(error).strip().splitlines()[0].strip(" x")
-        raise StoreError(
-            f"The forcing archive {archive} cannot be read or written: {reason}. It is "
-            f"as it was. Free space, check permissions, or put a backup in its place: "
-            f"the next night catches up."
-        ) from error
+    return open_repository(archive)

@@ -431,7 +431,7 @@ def test_an_absent_source_and_an_absent_archive_are_refused(
 ) -> None:
     with pytest.raises(SourceError, match=r"nowhere/index\.json is not there"):
         night(str(tmp_path / "nowhere"), archive, "2008-06-01")
-    with pytest.raises(StoreError, match="no forcing archive"):
+    with pytest.raises(StoreError, match="no forcing archive at"):
         night(centre, tmp_path / "none" / "land.icechunk", "2008-06-01")
 
 

@@ -13,7 +13,12 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.carbon.errors import GridMismatchError, StoreError, TimeAxisError
+from emulator.carbon.errors import (
+    GridMismatchError,
+    LockError,
+    StoreError,
+    TimeAxisError,
+)
 from emulator.carbon.timeaxis import as_months, month_range
 from emulator.data.forcing_archive import (
     STATUS,
@@ -25,6 +30,7 @@ from emulator.data.forcing_archive import (
     seed,
     snapshot_of,
 )
+from emulator.data.repository import writing
 from emulator.data.stores import write_store
 from emulator.nightly import layout
 from tests.worlds import tiny_forcing, tiny_forcing_store
@@ -259,15 +265,21 @@ def test_months_with_other_variables_or_cells_are_refused(archive: Path) -> None
 
 def test_absent_and_damaged_archives_are_refused(archive: Path) -> None:
     absent = archive.with_name("none.icechunk")
-    with pytest.raises(StoreError, match="no forcing archive at"):
-        read(absent)
+    for ask in (read, snapshot_of, lambda path: record(path, [], now=NIGHT)):
+        with pytest.raises(StoreError, match=r"no forcing archive at .*none\.icechunk"):
+            ask(absent)
     assert not absent.exists()
-    with pytest.raises(StoreError, match="cannot be read or written: invalid snapshot"):
+    with pytest.raises(StoreError, match=r"has no state nonsense.*newest one"):
         read(archive, "nonsense")
-    empty = archive.with_name("empty.icechunk")
-    empty.mkdir()
-    with pytest.raises(StoreError, match=r"the repository doesn't exist.*catches up"):
-        read(empty)
+    # An archive that was begun and never filled.
+    icechunk.Repository.create(icechunk.local_filesystem_storage(str(absent)))
+    with pytest.raises(StoreError, match=r"no state at all.*catches up"):
+        read(absent)
+
+
+def test_a_second_writer_is_refused(archive: Path) -> None:
+    with writing(archive), pytest.raises(LockError, match="Another process is writing"):
+        record(archive, [month("2008-01")], now=NIGHT)
 
 
 def test_a_reader_keeps_its_state_while_months_arrive(archive: Path) -> None:
@@ -293,11 +305,11 @@ def test_an_unfinished_commit_leaves_the_archive_as_it_was(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> str:
-        raise icechunk.IcechunkError("No space left on device")
+        raise icechunk.IcechunkError("write error (os error 28)")
 
     before = fingerprints(read(archive))
-    monkeypatch.setattr(icechunk.Session, "commit", full)
-    with pytest.raises(StoreError, match=r"No space left on device\. It is as it was"):
+    monkeypatch.setattr(icechunk.Session, "flush", full)
+    with pytest.raises(StoreError, match=r"The disk is full: .* is as it was before"):
         record(archive, [month("2008-01")], now=NIGHT)
     assert (fingerprints(read(archive)) == before).all()
 
