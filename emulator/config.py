@@ -33,6 +33,7 @@ from emulator.learning.settings import (
 )
 from emulator.learning.weak_settings import WeakSettings
 from emulator.models import MODELS, ModelSettings
+from emulator.nightly.night_settings import NightSettings, NightSource
 from emulator.nightly.settings import PredictSettings
 
 SCHEMA = "schema"
@@ -216,6 +217,17 @@ class PredictCommand(PredictSettings):
 
 
 @dataclass
+class NightlyCommand(NightSettings):
+    """What ``nightly`` is told.
+
+    Attributes:
+        paths: Where things lie.
+    """
+
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+
+@dataclass
 class DemoCommand:
     """What ``demo`` is told: the simulated Earth and where it goes.
 
@@ -260,6 +272,7 @@ _COMMANDS: Mapping[str, type] = {
     "compare": CompareCommand,
     "promote": PromoteCommand,
     "predict": PredictCommand,
+    "nightly": NightlyCommand,
     "ensembles": LiveSettings,
     "adapt": AdaptCommand,
 }
@@ -268,6 +281,7 @@ _GROUPS: Mapping[str, type] = {
     "data": DataSettings,
     "forcing": ForcingSettings,
     "split": SplitSettings,
+    "source": NightSource,
     "learning": LearningSettings,
     "learning/consistency": ConsistencySettings,
     "learning/pretraining": PretrainingSettings,

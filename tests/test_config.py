@@ -18,6 +18,7 @@ from emulator.learning.settings import (
     settings_to_dict,
 )
 from emulator.models import MODELS, NetworkShape
+from emulator.nightly.night_settings import NightSettings
 
 CONF = Path(__file__).parents[1] / "conf"
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -165,7 +166,20 @@ def test_errors_of_products_are_there_for_all_data(data: str) -> None:
 def test_commands_have_a_file_each() -> None:
     from emulator.cli.commands import WORK
 
-    assert sorted(WORK) == COMMANDS
+    # `nightly` has actions, which emulator.cli.nightly knows.
+    assert sorted([*WORK, "nightly"]) == COMMANDS
+
+
+def test_nightly_composes_with_every_source() -> None:
+    settings = composing.settings_of("nightly", ["land_source.url=/new"])
+    assert settings.land_source.url == "/new"
+    assert settings.ocean_source.url == ""
+    assert settings.sanity == NightSettings().sanity
+    assert settings.budget == NightSettings().budget
+    pattern = "'https://host/{date}_{status}.nc'"
+    for name in choices("source"):
+        chosen = [f"source@land_source={name}", f"land_source.url={pattern}"]
+        assert composing.settings_of("nightly", chosen).land_source.is_pattern
 
 
 def test_demo_and_predict_compose() -> None:

@@ -14,10 +14,14 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from emulator.carbon.errors import UserError
+from emulator.carbon.errors import SanityError, SourceError, UserError
 from emulator.cli.descriptions import COMMANDS, PROGRAM, details
 
 CATALOG_ACTIONS = ("list", "show", "check")
+NIGHTLY_ACTIONS = ("run", "status", "health", "replay")
+
+EXIT_CODES: dict[type[UserError], int] = {SourceError: 3, SanityError: 4}
+"""Of a night that keeps the old result; all other errors exit with 1."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program; by default the process's.
 
     Returns:
-        0 on success, 1 on a user's error, 2 on bad usage, 130 when interrupted.
+        0 on success, 1 on a user's error, 2 on bad usage, 130 when interrupted; of
+        ``nightly`` also 3 (source unavailable) and 4 (the map failed its gates).
     """
     try:
         asked = _parse(sys.argv[1:] if arguments is None else list(arguments))
@@ -39,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(asked)
         sys.stdout.flush()
     except UserError as error:
-        return _report(asked, str(error))
+        codes = [code for kind, code in EXIT_CODES.items() if isinstance(error, kind)]
+        return _report(asked, str(error), *codes)
     except BrokenPipeError:  # the reader has left: `sink-emulator catalog list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -57,12 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _report(asked: argparse.Namespace, message: str) -> int:
-    """Tell a user's error, with its origin if that was asked for."""
+def _report(asked: argparse.Namespace, message: str, code: int = 1) -> int:
+    """Tell a user's error, with its origin if that was asked for; return ``code``."""
     if asked.debug:
         traceback.print_exc()
     sys.stderr.write(f"{PROGRAM} {asked.command}: {message}\n")
-    return 1
+    return code
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -95,6 +101,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     asked.overrides += rest
     if asked.command == "catalog":
         _split_catalog(asked, every.choices["catalog"])
+    if asked.command == "nightly":
+        _split_nightly(asked, every.choices["nightly"])
     return asked
 
 
@@ -123,6 +131,10 @@ def _add_options(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument(
             "-m", "--multirun", action="store_true", help="sweep comma lists"
         )
+    if name == "nightly":
+        for end in ("from", "to"):
+            what = f"{'first' if end == 'from' else 'last'} day of `nightly replay`"
+            parser.add_argument(f"--{end}", default="", metavar="DATE", help=what)
 
 
 def _split_catalog(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -136,12 +148,28 @@ def _split_catalog(asked: argparse.Namespace, parser: argparse.ArgumentParser) -
         parser.error("'list' takes no name, 'show' and 'check' take one")
 
 
+def _split_nightly(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Take ``status``, ``health`` or ``replay`` off the overrides."""
+    words = [text for text in asked.overrides if "=" not in text] or ["run"]
+    asked.overrides = [text for text in asked.overrides if "=" in text]
+    asked.action = words[0]
+    if len(words) > 1 or asked.action not in NIGHTLY_ACTIONS:
+        parser.error(f"say nothing, or one of {', '.join(NIGHTLY_ACTIONS)}")
+    asked.days = (vars(asked)["from"], asked.to)
+    if any(asked.days) and asked.action != "replay":
+        parser.error("--from and --to belong to `nightly replay`")
+
+
 def _run(asked: argparse.Namespace) -> None:
     """Import what the command needs, and run it."""
     if asked.command == "catalog":
         from emulator.cli import catalog
 
         catalog.run(asked.action, asked.names, asked.overrides)
+    elif asked.command == "nightly":
+        from emulator.cli import nightly
+
+        nightly.perform(asked.action, asked.overrides, asked.config_dir, asked.days)
     else:
         from emulator.cli import commands
 

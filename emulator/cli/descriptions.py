@@ -159,6 +159,25 @@ COMMANDS = {
             "predict land=current ocean=current",
         ),
     ),
+    "nightly": Command(
+        summary="new forcing in, new sink map out; or status, health, replay",
+        text="Asks the sources for new forcing, predicts what changed, holds\n"
+        "the map against its gates and publishes it with tables and page. Killed at\n"
+        "any moment it leaves the last night whole; the same command goes on. Exits\n"
+        "with 0 (done, or nothing new), 1 (an error to mend), 3 (a source failed) or\n"
+        "4 (the new map cannot be right); the old map stays. 'status' prints how the\n"
+        "last night ended, 'health' exits with 1 if something is wrong, 'replay' runs\n"
+        "the nights of some days again, into ROOT-replay. docs/operations.md says how\n"
+        "to run it from cron or systemd.",
+        examples=(
+            "nightly ocean=null forcing=lpjwsl_forcing land_source.url=/new/months",
+            "nightly dry_run=true",
+            "nightly health",
+            "nightly replay --from 2025-07-01 --to 2025-07-31",
+        ),
+        groups=("source",),
+        usage="[options] [status | health | replay] [KEY=VALUE ...]",
+    ),
     "adapt": Command(
         summary="a new teacher from a few years of its labels",
         text="Leaves all weights of a run as they are and fits what stands for one\n"

@@ -1,0 +1,167 @@
+"""Settings of `nightly`: what a deployment works on, and what it keeps."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from emulator.carbon.errors import SettingsError
+from emulator.data.offers import SourceSettings
+from emulator.nightly.budget_settings import BudgetSettings
+from emulator.nightly.sanity import SanitySettings
+from emulator.nightly.settings import MapSettings, require_map_grid
+
+DOMAINS = ("land", "ocean")
+
+
+@dataclass(kw_only=True)
+class NightSource(SourceSettings):
+    """Where the forcing of a domain comes from, or nowhere.
+
+    Attributes:
+        url: As of ``SourceSettings``; empty for no source, so that only what the
+            archive holds is used.
+    """
+
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        """Check a source that there is."""
+        if self.url:
+            super().__post_init__()
+
+
+@dataclass
+class HealthSettings:
+    """When a deployment is not well.
+
+    Attributes:
+        success_hours: Hours after the last night that went well; a night that fails
+            once and goes well the next day is no alarm.
+        month_days: Days after the end of the newest month of forcing. Preliminary
+            months of ERA5 come five days after their end; the rest is for trouble.
+    """
+
+    success_hours: float = 50.0
+    month_days: float = 20.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            SettingsError: If one is not positive.
+        """
+        if min(self.success_hours, self.month_days) <= 0:
+            raise SettingsError(
+                f"health.success_hours is {self.success_hours:g} and health.month_days "
+                f"{self.month_days:g}, but both must be positive."
+            )
+
+
+@dataclass
+class NightSettings:
+    """What a night works on, with what, and what it keeps.
+
+    Attributes:
+        root: Folder of the deployment, made by the first night.
+        land: The land run: "current" for the champion, a path, or the name of a folder
+            below the runs; None for a map of the ocean alone.
+        ocean: The ocean run, alike.
+        forcing: The prepared forcing that the first night begins with, a path or a name
+            given to ``prepare``, looked up for each domain as NAME and NAME_<domain>.
+        land_forcing: That of the land, where it is not ``forcing``.
+        ocean_forcing: That of the ocean, where it is not ``forcing``.
+        until: Last month of the prepared forcing to begin with, e.g. "2024-06"; empty
+            for all of it.
+        land_source: Where new months of the land's forcing come from.
+        ocean_source: Where those of the ocean come from.
+        map: The grid of the map.
+        completions: In how many ways a month that is not over is completed otherwise,
+            to see what its missing days may change; 0 for not at all.
+        budget: What stands beside the totals.
+        sanity: What a map must be like to be published.
+        health: When ``nightly health`` complains.
+        keep_nights: Nights that can be opened again besides the vintages, which stay
+            for ever.
+        keep_exports: Plain copies that stay, for readers who are slow.
+        now: The time to run as of, ISO, UTC; empty for the clock's.
+        dry_run: Whether to do all the work and publish nothing.
+    """
+
+    root: str = "nightly"
+    land: str | None = "current"
+    ocean: str | None = "current"
+    forcing: str = ""
+    land_forcing: str = ""
+    ocean_forcing: str = ""
+    until: str = ""
+    land_source: NightSource = field(default_factory=NightSource)
+    ocean_source: NightSource = field(default_factory=NightSource)
+    map: MapSettings = field(default_factory=MapSettings)
+    completions: int = 8
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    sanity: SanitySettings = field(default_factory=SanitySettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
+    keep_nights: int = 60
+    keep_exports: int = 3
+    now: str = ""
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that there is something to do, and the numbers.
+
+        Raises:
+            SettingsError: If there is no run, or a value is impossible.
+        """
+        if not self.runs:
+            raise SettingsError(
+                "nightly needs a run: give land=RUN, ocean=RUN or both, or promote one."
+            )
+        require_map_grid(self.map.grid, list(self.runs))
+        if min(self.keep_nights, self.keep_exports) < 1:
+            raise SettingsError(
+                f"keep_nights is {self.keep_nights} and keep_exports "
+                f"{self.keep_exports}, but at least one of each stays."
+            )
+        if self.completions < 0 or self.completions == 1:
+            raise SettingsError(
+                f"completions is {self.completions}, but must be 0, or 2 and more: one "
+                f"has no spread."
+            )
+        self.time()
+
+    @property
+    def runs(self) -> dict[str, str]:
+        """The run of each domain that has one."""
+        given = {"land": self.land, "ocean": self.ocean}
+        return {domain: run for domain, run in given.items() if run}
+
+    @property
+    def folder(self) -> Path:
+        """The deployment."""
+        return Path(self.root)
+
+    def forcing_of(self, domain: str) -> str:
+        """Return the prepared forcing that a domain begins with; empty if none."""
+        own = {"land": self.land_forcing, "ocean": self.ocean_forcing}
+        return own[domain] or self.forcing
+
+    def source_of(self, domain: str) -> NightSource:
+        """Return where new months of a domain's forcing come from."""
+        return {"land": self.land_source, "ocean": self.ocean_source}[domain]
+
+    def time(self) -> datetime:
+        """Return the time to run as of, UTC.
+
+        Raises:
+            SettingsError: If ``now`` is no time.
+        """
+        if not self.now:
+            return datetime.now(UTC)
+        try:
+            given = datetime.fromisoformat(self.now)
+        except ValueError:
+            raise SettingsError(
+                f"now is {self.now!r}, but must be a time in ISO form, e.g. "
+                f"2025-08-01T03:00."
+            ) from None
+        return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
