@@ -356,7 +356,9 @@ def _running(
 ) -> Array:
     """Return how far totals of any twelve months reach; (time, globe and regions).
 
-    They are taken to err as calendar years do, at the lead of their last month.
+    They are taken to err as calendar years do, at the lead of their last month: of
+    LPJ-wsl's nbp, 1948 to 2012 without its trend, the standard deviation of twelve
+    months is 0.96 to 1.06 of that of calendar years, whichever month ends them.
     """
     found = []
     whole: dict[Support, Array] = {"globe": np.ones((1, area.size)), "region": shares}

@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +8,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emulator.carbon.adjustment import EDITION_REVISION
 from emulator.carbon.errors import SettingsError
+from emulator.data.readers import workbook
 from emulator.data.readers.workbook import SinkSheet, Table, Workbook
 from emulator.nightly import series
 from emulator.nightly.adjust import adjusted
@@ -14,6 +18,11 @@ from emulator.nightly.budget_settings import AdjustmentSettings, BudgetSettings
 
 from .totals import sink_map
 
+DEFAULT = Path(__file__).resolve().parents[3] / "shared/data"
+SHARED = Path(os.environ.get("SINK_SHARED_DATA", DEFAULT))
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason=f"no data below SINK_SHARED_DATA ({SHARED})"
+)
 WORLD = "TRENDY/GOBM"
 YEARS = np.arange(1991, 2001)
 NORMAL = 1.6448536
@@ -247,3 +256,30 @@ def test_no_year_in_common_is_said(world: xr.Dataset) -> None:
 def test_workbook_target_needs_its_workbook(world: xr.Dataset) -> None:
     with pytest.raises(ValueError, match="target 'models' needs a workbook, got none"):
         adjusted(world, asked("models"))
+
+
+@needs_shared
+@pytest.mark.parametrize(("term", "flux"), [("s_land", "nbp"), ("s_ocean", "fgco2")])
+def test_editions_differ_by_no_more_than_is_counted(term: str, flux: str) -> None:
+    before, after = (
+        workbook.read(SHARED / "tables" / f"Global_Carbon_Budget_{name}.xlsx")
+        .budget.within(1990, 2022)
+        .columns[term]
+        for name in ("2023v1.1", "2024_v1.0")
+    )
+    apart = float(np.mean((before - after) ** 2)) ** 0.5
+    assert EDITION_REVISION[flux] / 3 < apart <= EDITION_REVISION[flux]
+
+
+@needs_shared
+def test_own_column_moves_a_model_to_what_it_simulated() -> None:
+    path = SHARED / "tables" / "Global_Carbon_Budget_2024_v1.0.xlsx"
+    edition = workbook.read(path)
+    own = edition.land.models.within(2014, 2023).columns["LPJwsl"]
+    given = sink_map(
+        {"LPJwsl": own + 1.0}, first="2014-01", last="2023-12", evidence=WORLD
+    )
+    given = given.merge(series.running(given))
+    found = adjusted(given, asked("own", window=10, windows=[10]), edition)
+    offset = found["nbp_adjustment"].sel(region="globe").item()
+    assert offset == pytest.approx(-1.0, abs=0.01)
