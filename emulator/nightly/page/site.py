@@ -162,6 +162,7 @@ def _html(
         last=markup.text(last),
         evidence=markup.text(evidence),
         caution=markup.text(words.caution(evidence)),
+        issued=markup.text(words.issued(sink_map)),
         newest=markup.text(words.newest(sink_map)),
         tiles=words.tiles(sink_map, totals),
         closing=closing.section(sink_map),

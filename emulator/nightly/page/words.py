@@ -118,12 +118,18 @@ def newest(sink_map: xr.Dataset) -> str:
     return f"{month_name(str(month))} (forcing {stated}{share})"
 
 
+def issued(sink_map: xr.Dataset) -> str:
+    """Return when the map was issued."""
+    vintage = json.loads(sink_map.attrs.get("vintage", "{}"))
+    return _time(vintage.get("issued", "not stated"))
+
+
 def origin(sink_map: xr.Dataset) -> str:
     """Return vintage, forcing, checkpoints and teachers as a list."""
     attrs = sink_map.attrs
     vintage: dict[str, Any] = json.loads(attrs.get("vintage", "{}"))
     pairs = [
-        ("Issued", markup.text(_time(vintage.get("issued", "not stated")))),
+        ("Issued", markup.text(issued(sink_map))),
         ("Newest month", markup.text(newest(sink_map))),
         ("Evidence", markup.text(attrs.get("evidence", "not stated"))),
     ]
@@ -174,9 +180,7 @@ def changed(sink_map: xr.Dataset, previous: xr.Dataset | None) -> str:
     if previous is None:
         return "<p>This is the first night: there is nothing to compare with.</p>"
     found = changes.compare(sink_map, previous)
-    before = json.loads(previous.attrs.get("vintage", "{}")).get("issued", "")
-    since = f" of {_time(before)}" if before else ""
-    intro = f"Compared with the map{since}: "
+    intro = f"Compared with the map issued {issued(previous)}: "
     if not found:
         return (
             f"<p>{markup.text(intro)}nothing. No month came and none was revised.</p>"

@@ -123,7 +123,10 @@ def opened(window: Visit, index: Path) -> Iterator[Visit]:
 
 
 def test_first_screen_says_evidence_and_newest_month(opened: Visit) -> None:
-    for words in ("No TRENDY or GOBM output has been used here", "March 2002"):
+    for words in (
+        "No TRENDY or GOBM output has been used here",
+        "Issued 2002-03-20 02:10 UTC",
+    ):
         place = opened.page.get_by_text(words).first.bounding_box()
         assert place is not None
         assert place["y"] + place["height"] < HEIGHT
@@ -176,10 +179,10 @@ def test_domain_and_layer_can_be_chosen(opened: Visit) -> None:
     opened.page.get_by_role("radio", name="Both").press("ArrowLeft")
     opened.shown("2002-03", "ocean_mean")
     pictures.add(opened.picture())
-    opened.page.get_by_text("Spread between teachers", exact=True).first.click()
+    opened.page.get_by_text("Teachers' spread", exact=True).click()
     opened.shown("2002-03", "ocean_teachers")
     pictures.add(opened.picture())
-    opened.page.get_by_text("Emulator's error", exact=True).first.click()
+    opened.page.locator("label[for=kind-emulator]").click()
     opened.shown("2002-03", "ocean_emulator")
     pictures.add(opened.picture())
     assert len(pictures) == 4

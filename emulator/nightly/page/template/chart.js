@@ -121,7 +121,7 @@ const sinkChart = (() => {
     }
     box.plot.append(element("text", { class: "tick unit", x: 2, y: 10 }, "PgC yr\u207b\u00b9"));
     if (!yearTicks) return;
-    const fit = Math.max(2, Math.floor((box.right - box.left) / 60));
+    const fit = Math.max(2, Math.floor((box.right - box.left) / 48));
     const step = [1, 2, 5, 10, 20, 50].find((s) => (x1 - x0) / s <= fit) || 100;
     for (let year = Math.ceil(x0 / step) * step; year <= x1; year += step) {
       box.plot.append(element("text", {

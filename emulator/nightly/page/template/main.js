@@ -2,7 +2,7 @@
 // The map's controls, and the beginning of everything.
 (() => {
   const DOMAINS = { land: "Land", ocean: "Ocean", both: "Both" };
-  const KINDS = { mean: "Mean", teachers: "Spread between teachers", emulator: "Emulator's error" };
+  const KINDS = { mean: "Mean", teachers: "Teachers' spread", emulator: "Emulator's error" };
   const TITLES = {
     mean: "Uptake from the air, mean of teachers",
     teachers: "Spread between teachers, standard deviation",
