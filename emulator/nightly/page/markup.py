@@ -1,5 +1,6 @@
 """Small pieces of HTML; whatever comes from data is escaped here and nowhere else."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from html import escape
 from urllib.parse import urlsplit
@@ -82,12 +83,12 @@ def from_markdown(source: str, name: str) -> str:
         source = source.partition("\n---\n")[2]
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.disable("image")  # the page asks for nothing outside of it
-    label = text(f"Table of {name}")
+    count = itertools.count(1)
     parser.add_render_rule(
         "table_open",
         lambda *_: (
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
-            f"<table>"
+            f'<div class="scroll" role="region" tabindex="0" '
+            f'aria-label="Table {next(count)} of {text(name)}"><table>'
         ),
     )
     parser.add_render_rule("table_close", lambda *_: "</table></div>")

@@ -86,7 +86,7 @@ def _skill(card: Mapping[str, Any]) -> str:
     if rest:
         parts.append(
             markup.table(
-                "The emulator of each teacher, same years",
+                f"The emulator of each teacher, {headline['flux']}, same years",
                 ["Teacher", *head[1:]],
                 [[r["teacher"], *_scores(r["methods"][NETWORK])] for r in rest],
             )

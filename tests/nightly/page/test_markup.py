@@ -47,4 +47,4 @@ def test_markdown_becomes_harmless_html() -> None:
     assert "<td>&lt;i&gt;</td>" in found
     for forbidden in ("<img", "<i>", 'href="javascript'):
         assert forbidden not in found
-    assert 'role="region" tabindex="0" aria-label="Table of land card"' in found
+    assert 'role="region" tabindex="0" aria-label="Table 1 of land card"' in found
