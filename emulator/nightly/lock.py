@@ -1,5 +1,6 @@
 """One night at a time: a lock that dies with the process that holds it."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -42,8 +43,9 @@ def alone(root: Path) -> Iterator[None]:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(holder).encode() + b"\n", 0)
+        with contextlib.suppress(OSError):  # a full disk is no reason not to begin
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(holder).encode() + b"\n", 0)
         yield
     finally:
         os.close(handle)

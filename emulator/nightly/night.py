@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,15 +32,22 @@ from emulator.carbon.errors import (
     UserError,
 )
 from emulator.carbon.timeaxis import MONTHS_PER_YEAR, as_months
-from emulator.data import arrivals, forcing_archive, repository, stores
+from emulator.data import forcing_archive, repository, stores
 from emulator.learning.inference import Emulator, open_run
 from emulator.nightly import archive, mirror, retention, sanity
-from emulator.nightly.budget_files import write_tables
-from emulator.nightly.inputs import find_store
+from emulator.nightly.extras import extras
+from emulator.nightly.incoming import (
+    DOWNLOADS,
+    FORCING,
+    Collect,
+    archive_of,
+    from_sources,
+    gather,
+)
 from emulator.nightly.journal import Journal, Outcome, conclude
 from emulator.nightly.lock import alone
+from emulator.nightly.months import series_of
 from emulator.nightly.night_settings import NightSettings
-from emulator.nightly.page import site
 from emulator.nightly.places import ARCHIVE
 from emulator.nightly.predictions import Task, refreshed, task, window_start
 from emulator.nightly.sinkmap import assemble, find_run, with_intervals
@@ -50,17 +57,8 @@ log = logging.getLogger(__name__)
 
 Months = NDArray[np.datetime64]
 
-FORCING = "forcing"
-DOWNLOADS = "downloads"
-PAGE = "page"
-TABLES = "tables"
-"""Names in the folder of a deployment."""
-
 EXIT_SOURCE = 3
 EXIT_SANITY = 4
-
-Collect = Callable[[str, Path, datetime], object]
-"""Brings a domain's archive of forcing up to a time."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def run(
         UserError: If anything else is wrong that a user can mend; the old map stays.
     """
     if collect is None:
-        collect = _from_sources(settings)
+        collect = from_sources(settings)
     places = places or Places()
     if settings.dry_run:
         with _shadow(settings.folder) as copy:
@@ -182,12 +180,14 @@ def _night(work: _Work) -> Outcome:
         for domain, name in settings.runs.items()
     }
     emulators = {domain: _open(domain, path) for domain, path in folders.items()}
-    extras = _extras(work, folders)
+    beside = extras(work.repo, folders)
     if not settings.dry_run:
-        mirror.repair(work.root, keep=settings.keep_exports, extras=extras)
+        mirror.repair(work.root, keep=settings.keep_exports, extras=beside)
 
-    failed = _gather(work)
-    begun = repository.exists(work.repo)
+    failed = gather(settings, work.places.stores, work.collect, work.now, work.journal)
+    begun = _is_begun(work.repo)
+    if begun and not settings.dry_run:
+        _name_vintages(work.repo, {})  # if a night was killed before it could
     tasks: dict[str, Task] = {}
     for domain, emulator in emulators.items():
         forcing = forcing_archive.read(archive_of(work.root, domain))
@@ -202,7 +202,7 @@ def _night(work: _Work) -> Outcome:
         changed = not settings.dry_run
         if changed:
             mirror.export(
-                work.repo, work.root, keep=settings.keep_exports, extras=extras
+                work.repo, work.root, keep=settings.keep_exports, extras=beside
             )
             freed = retention.retain(work.repo, keep_nights=settings.keep_nights)
             work.journal.say("exported", freed_bytes=freed)
@@ -222,6 +222,11 @@ def _night(work: _Work) -> Outcome:
     )
 
 
+def _is_begun(repo: Path) -> bool:
+    """Return whether there is a night: a killed first one leaves an empty archive."""
+    return repository.exists(repo) and bool(archive.nights(repo))
+
+
 def _open(domain: str, folder: Path) -> Emulator:
     """Open a domain's run.
 
@@ -237,73 +242,12 @@ def _open(domain: str, folder: Path) -> Emulator:
     return emulator
 
 
-def archive_of(root: Path, domain: str) -> Path:
-    """Return the archive of a domain's forcing in a deployment."""
-    return root / FORCING / f"{domain}.icechunk"
-
-
-def _from_sources(settings: NightSettings) -> Collect:
-    """Return how the sources of the settings are asked."""
-
-    def collect(domain: str, into: Path, now: datetime) -> object:
-        source = settings.source_of(domain)
-        if not source.url:
-            return None
-        downloads = into.parents[1] / DOWNLOADS / domain
-        return arrivals.collect(source, into, downloads, now=now)
-
-    return collect
-
-
-def _gather(work: _Work) -> list[str]:
-    """Bring all forcing up to the night; return what failed.
-
-    A source that is down keeps no other from being used.
-    """
-    failed = []
-    for domain in work.settings.runs:
-        into = archive_of(work.root, domain)
-        if not into.exists():
-            _begin(work, domain, into)
-        try:
-            work.collect(domain, into, work.now)
-        except SourceError as error:
-            failed.append(f"{domain}: {error}")
-            work.journal.say("source failed", domain=domain, said=str(error))
-        else:
-            work.journal.say("collected", domain=domain)
-    return failed
-
-
-def _begin(work: _Work, domain: str, into: Path) -> None:
-    """Begin a domain's archive with prepared forcing.
-
-    Raises:
-        SettingsError: If none is named.
-    """
-    name = work.settings.forcing_of(domain)
-    if not name:
-        raise SettingsError(
-            f"{into} is not there, and the {domain} needs forcing to begin with: give "
-            f"{domain}_forcing=NAME, which `sink-emulator prepare forcing=NAME` made, "
-            f"or put back a backup of the archive."
-        )
-    until = work.settings.until
-    forcing_archive.seed(
-        into,
-        find_store(name, domain, work.places.stores),
-        last=np.datetime64(until, "M") if until else None,
-        now=work.now,
-    )
-    work.journal.say("begun forcing", domain=domain, store=name)
-
-
 def _renew(
     work: _Work, tasks: Mapping[str, Task], folders: Mapping[str, Path]
 ) -> tuple[str, str | None]:
     """Make and commit the new map; return what was done, and the snapshot."""
     settings = work.settings
-    published = archive.read_map(work.repo) if repository.exists(work.repo) else None
+    published = archive.read_map(work.repo) if _is_begun(work.repo) else None
     fresh = {domain: one for domain, one in tasks.items() if one.is_fresh}
     since = window_start(list(tasks.values()))
     if published is None:
@@ -382,48 +326,6 @@ def _since(prediction: xr.Dataset, month: np.datetime64) -> xr.Dataset:
     return found
 
 
-def series_of(window: xr.Dataset, published: xr.Dataset | None) -> xr.Dataset:
-    """Return the totals and flags of all months: those published, and a window's.
-
-    Args:
-        window: The newest months of a map, as ``sinkmap.assemble`` returns them.
-        published: The map up to last night; None before the first.
-
-    Returns:
-        The window without maps of months and draws, its ``time`` and ``year`` going
-        back to the first that was published.
-    """
-    names = [
-        name
-        for name, field in window.variables.items()
-        if not {"time", "lat"} <= set(field.dims) and "_draw" not in str(name)
-    ]
-    # Codes that only hold within the window.
-    series = window[names].drop_vars("forcing_source")
-    if published is None:
-        return series
-    first = as_months(window["time"].to_numpy())[0]
-    earlier = {
-        "time": as_months(published["time"].to_numpy()) < first,
-        "year": published["year"].to_numpy() < first.astype("M8[Y]").astype(int) + 1970,
-    }
-    found = {}
-    for name, field in series.variables.items():
-        steps = [dim for dim in field.dims if dim in earlier]
-        if steps and name in published.variables:
-            before = published.variables[name].isel({steps[0]: earlier[str(steps[0])]})
-            before = before.transpose(*field.dims)
-            axis = field.dims.index(steps[0])
-            joined = np.concatenate([before.to_numpy(), field.to_numpy()], axis)
-            field = xr.Variable(field.dims, joined, field.attrs)
-        elif steps:
-            lacking = int(earlier[str(steps[0])].sum())
-            field = field.pad({steps[0]: (lacking, 0)})
-        found[name] = field
-    coords = {name: found.pop(name) for name in series.coords}
-    return xr.Dataset(found, coords, series.attrs)
-
-
 def _issued(now: datetime, published: xr.Dataset | None) -> np.datetime64:
     """Return the time of issue: never before the last one, even if the clock is."""
     issued = np.datetime64(now.replace(tzinfo=None), "s")
@@ -463,35 +365,6 @@ def _name_vintages(repo: Path, replaced: Mapping[str, Task]) -> None:
     for name in names:
         if name not in known:
             archive.tag_vintage(repo, name)
-
-
-def _extras(work: _Work, folders: Mapping[str, Path]) -> Callable[[Path], None]:
-    """Return what writes tables and page into an export."""
-
-    def write(folder: Path) -> None:
-        nights = archive.nights(work.repo)
-        sink_map = archive.read_map(work.repo)
-        history = [
-            (vintage.name, archive.read_map(work.repo, vintage.snapshot))
-            for vintage in archive.vintages(work.repo)
-        ]
-        (folder / TABLES).mkdir()
-        written = write_tables(sink_map, folder / TABLES, history)
-        previous = None
-        if len(nights) > 1:
-            previous = archive.read_map(work.repo, nights[-2].snapshot)
-        site.write(
-            sink_map,
-            folder / PAGE,
-            previous=previous,
-            cards=folders,
-            links={
-                "sink.nc": "../sink.nc",
-                **{path.name: f"../{TABLES}/{path.name}" for path in written},
-            },
-        )
-
-    return write
 
 
 @contextmanager

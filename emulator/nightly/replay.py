@@ -13,8 +13,9 @@ from pathlib import Path
 
 from emulator.carbon.errors import SettingsError
 from emulator.data import forcing_archive, repository, stores
+from emulator.nightly.incoming import archive_of
 from emulator.nightly.journal import Outcome
-from emulator.nightly.night import Places, archive_of, run
+from emulator.nightly.night import Places, run
 from emulator.nightly.night_settings import NightSettings
 
 

@@ -23,8 +23,10 @@ from emulator.carbon.errors import (
 from emulator.carbon.timeaxis import as_months
 from emulator.data import forcing_archive
 from emulator.nightly import archive, journal
+from emulator.nightly.incoming import archive_of
 from emulator.nightly.lock import alone
-from emulator.nightly.night import Places, archive_of, exit_code, series_of
+from emulator.nightly.months import series_of
+from emulator.nightly.night import Places, exit_code
 from emulator.nightly.night_settings import HealthSettings, NightSettings
 from emulator.nightly.replay import replay, states
 from emulator.nightly.sanity import SanitySettings
