@@ -67,6 +67,7 @@ def collect(
     months = as_months(forcing["time"].to_numpy())
     look = _Look(source, archive, downloads, _day(now), Known.of(forcing))
     changed: list[np.datetime64] = []
+    taken: list[Month] = []
     following = months[-1] + 1
     for month, offers in sorted(_offers(look, forcing).items()):
         if month < months[0]:
@@ -74,14 +75,18 @@ def collect(
         if month > following:
             look.refused.append(_gap(following, month))
             break
-        arrival = _arrival(look, month, _wanted(offers, forcing, month))
+        wanted = _wanted(offers, forcing, month)
+        if any(offer.kind == DAILY for offer in wanted):
+            # What completes a month is learned from all months before it.
+            changed += _archived(look, taken, now)
+        arrival = _arrival(look, month, wanted)
         if arrival is not None:
-            log.info("%s arrived from %s", month, arrival.source)
             look.known.seen[fields_hash(arrival.fields)] = month
-            changed += list(forcing_archive.record(archive, [arrival], now=now))
+            taken.append(arrival)
             following = max(following, month + 1)
         elif month == following:
             break
+    changed += _archived(look, taken, now)
     _tidy(look)
     if look.refused:
         raise SourceError("\n".join(look.refused))
@@ -109,6 +114,15 @@ class _Look:
     known: Known
     kept: set[Path] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
+
+
+def _archived(look: _Look, arrivals: list[Month], now: datetime) -> list[np.datetime64]:
+    """Archive months in one commit, empty the list, and return which changed."""
+    for arrival in arrivals:
+        log.info("%s arrived from %s", arrival.month, arrival.source)
+    changed = list(forcing_archive.record(look.archive, arrivals, now=now))
+    arrivals.clear()
+    return changed
 
 
 def _offers(look: _Look, forcing: xr.Dataset) -> dict[np.datetime64, list[Offer]]:

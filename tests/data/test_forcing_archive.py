@@ -265,7 +265,11 @@ def test_months_with_other_variables_or_cells_are_refused(archive: Path) -> None
 
 def test_absent_and_damaged_archives_are_refused(archive: Path) -> None:
     absent = archive.with_name("none.icechunk")
-    for ask in (read, snapshot_of, lambda path: record(path, [], now=NIGHT)):
+    for ask in (
+        read,
+        snapshot_of,
+        lambda path: record(path, [month("2008-01")], now=NIGHT),
+    ):
         with pytest.raises(StoreError, match=r"no forcing archive at .*none\.icechunk"):
             ask(absent)
     assert not absent.exists()
