@@ -24,7 +24,7 @@ from emulator.carbon.variables import VARIABLES
 from emulator.data.forcing_archive import STATUS, fields_hash
 from emulator.data.gates import extremes
 from emulator.data.offers import Offer, SourceSettings
-from emulator.data.readers.fields import TIME_NAMES, attribute, read_field
+from emulator.data.readers.fields import TIME_NAMES, Field, attribute, field_of
 from emulator.data.readers.files import open_netcdf
 
 Floats = NDArray[np.float32]
@@ -99,13 +99,18 @@ def admit(
     Raises:
         SourceError: If anything is not what it must be; the message says what.
     """
-    with _named(offer):
-        _require_date(path, offer)
+    with _named(offer), open_netcdf(path) as opened:
+        _require_date(opened, offer)
         fields = {
-            name: _read(path, name, settings.variables.get(name, name), offer, known)
+            name: _admitted(
+                field_of(opened, path, settings.variables.get(name, name)),
+                name,
+                offer,
+                known,
+            )
             for name in known.there
         }
-        co2 = _read_co2(path, settings.co2)
+        co2 = _co2(opened, settings.co2)
     twin = known.seen.get(fields_hash(fields))
     if twin is not None and twin != offer.month:
         raise _refusal(
@@ -116,8 +121,9 @@ def admit(
     return fields, co2
 
 
-def _read(path: Path, name: str, called: str, offer: Offer, known: Known) -> Floats:
-    field = read_field(path, called)
+def _admitted(field: Field, name: str, offer: Offer, known: Known) -> Floats:
+    """Return a variable in its canonical unit, or refuse it."""
+    called = field.name
     if not Grid(field.lat, field.lon).matches(known.grid):
         raise _refusal(
             offer,
@@ -168,16 +174,14 @@ def _bounds(name: str, offer: Offer) -> tuple[float, float]:
     return lower - slack, upper + slack
 
 
-def _read_co2(path: Path, called: str) -> float:
-    with open_netcdf(path) as dataset:
-        if called not in dataset.variables or dataset[called].size != 1:
-            raise UserError(
-                f"'{called}' is not in it as one number, but the CO2 of the month is "
-                f"needed."
-            )
-        variable = dataset[called]
-        units = attribute(variable, "units") or VARIABLES["co2"].units
-        raw = np.asarray(variable.values, np.float64).reshape(1)
+def _co2(opened: xr.Dataset, called: str) -> float:
+    if called not in opened.variables or opened[called].size != 1:
+        raise UserError(
+            f"'{called}' is not in it as one number, but the CO2 of the month is "
+            f"needed."
+        )
+    units = attribute(opened[called], "units") or VARIABLES["co2"].units
+    raw = np.asarray(opened[called].values, np.float64).reshape(1)
     co2 = convert(raw, units, VARIABLES["co2"].units)
     if not VARIABLES["co2"].lower <= co2[0] <= VARIABLES["co2"].upper:
         raise UserError(
@@ -187,13 +191,12 @@ def _read_co2(path: Path, called: str) -> float:
     return float(co2[0])
 
 
-def _require_date(path: Path, offer: Offer) -> None:
+def _require_date(opened: xr.Dataset, offer: Offer) -> None:
     """Refuse a file whose time is not that of its name."""
-    with open_netcdf(path) as dataset:
-        name = next((n for n in TIME_NAMES if n in dataset.variables), None)
-        if name is None or dataset[name].size != 1:
-            raise UserError("It holds no single time, but a month or a day is needed.")
-        stamp = _date(dataset[name])
+    name = next((name for name in TIME_NAMES if name in opened.variables), None)
+    if name is None or opened[name].size != 1:
+        raise UserError("It holds no single time, but a month or a day is needed.")
+    stamp = _date(opened[name])
     wanted = str(offer.month) if offer.day is None else offer.date
     if stamp[: len(wanted)] != wanted:
         raise _refusal(

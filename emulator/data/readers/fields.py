@@ -89,31 +89,53 @@ def read_field(
         TimeAxisError: If its time axis cannot be understood.
     """
     with open_netcdf(path) as dataset:
-        variable = pick_variable(dataset, wanted, path, 3 if has_time else 2)
-        lat_dim, lon_dim = _horizontal_dims(variable, path)
-        extra = [d for d in variable.dims if d not in (lat_dim, lon_dim)]
-        long = [d for d in extra if variable.sizes[d] > 1]
-        time_dim = _time_dim(extra, long, path, variable) if has_time else None
-        refused = [d for d in long if d != time_dim]
-        if refused:
-            raise GridMismatchError(
-                f"{path}: '{variable.name}' has the dimensions {list(variable.dims)}, "
-                f"but only time, latitude and longitude may be longer than 1. Sum or "
-                f"select {refused} first."
-            )
-        variable = variable.isel({d: 0 for d in extra if d != time_dim})
-        axis = None
-        if time_dim is not None:
-            axis = _read_axis(dataset, time_dim, path, calendar, declared)
-            inside = _inside(axis.months, years)
-            axis = times.Axis(axis.months[inside], axis.frequency, axis.calendar)
-            variable = variable.isel({time_dim: inside})
-            variable = variable.transpose(time_dim, lat_dim, lon_dim)
-        else:
-            variable = variable.transpose(lat_dim, lon_dim)
-        lat = _coordinate(dataset, lat_dim, path)
-        lon = _coordinate(dataset, lon_dim, path)
-        values = _load(variable, path)
+        return field_of(
+            dataset,
+            path,
+            wanted,
+            calendar=calendar,
+            years=years,
+            declared=declared,
+            has_time=has_time,
+        )
+
+
+def field_of(
+    dataset: xr.Dataset,
+    path: Path,
+    wanted: str,
+    *,
+    calendar: str | None = None,
+    years: Years | None = None,
+    declared: Years | None = None,
+    has_time: bool = True,
+) -> Field:
+    """Return one variable of an open file; as ``read_field``, for several of them."""
+    variable = pick_variable(dataset, wanted, path, 3 if has_time else 2)
+    lat_dim, lon_dim = _horizontal_dims(variable, path)
+    extra = [d for d in variable.dims if d not in (lat_dim, lon_dim)]
+    long = [d for d in extra if variable.sizes[d] > 1]
+    time_dim = _time_dim(extra, long, path, variable) if has_time else None
+    refused = [d for d in long if d != time_dim]
+    if refused:
+        raise GridMismatchError(
+            f"{path}: '{variable.name}' has the dimensions {list(variable.dims)}, "
+            f"but only time, latitude and longitude may be longer than 1. Sum or "
+            f"select {refused} first."
+        )
+    variable = variable.isel({d: 0 for d in extra if d != time_dim})
+    axis = None
+    if time_dim is not None:
+        axis = _read_axis(dataset, time_dim, path, calendar, declared)
+        inside = _inside(axis.months, years)
+        axis = times.Axis(axis.months[inside], axis.frequency, axis.calendar)
+        variable = variable.isel({time_dim: inside})
+        variable = variable.transpose(time_dim, lat_dim, lon_dim)
+    else:
+        variable = variable.transpose(lat_dim, lon_dim)
+    lat = _coordinate(dataset, lat_dim, path)
+    lon = _coordinate(dataset, lon_dim, path)
+    values = _load(variable, path)
     limit = _AREA_FILL_LIMIT if attribute(variable, "units") == "m2" else FILL_LIMIT
     values = without_fills(values, variable.attrs, limit)
     values, lat, lon = _canonical_grid(values, lat, lon, path)
