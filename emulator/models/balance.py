@@ -41,10 +41,12 @@ class Balance(nn.Module):
 
     With pools the network inside does not see CO2. Each of its fluxes is a + b * CO2
     instead, where a and b answer to weather and place: beyond the CO2 of training it
-    goes on as it was.
+    goes on as it was. Where rh is among the fluxes, b is 0 for it and for the residual:
+    what CO2 does to them goes through the pools.
     """
 
     signs: Tensor
+    sees_co2: Tensor
 
     def __init__(self, settings: ModelSettings, shape: NetworkShape) -> None:
         """Make the layers, with weights from the global generator."""
@@ -65,6 +67,12 @@ class Balance(nn.Module):
         self.register_buffer("signs", torch.tensor(signs), persistent=False)
         # Respiration is where old carbon leaves; alone, the net flux is all there is.
         self.release = names.index("rh") if "rh" in names else 0
+        # Soils know CO2 by what plants gave them. Answered directly, rh took the quick
+        # part of what pools hold, and the pools learned to be too slow.
+        sees_co2 = torch.ones(self.fluxes, 1)
+        if self.release:
+            sees_co2[[0, self.release]] = 0.0
+        self.register_buffer("sees_co2", sees_co2, persistent=False)
 
     def forward(self, forcing: Tensor, static: Tensor, teacher: Tensor) -> Tensor:
         """Answer each month after the memory; shapes as in ``models.base``."""
@@ -75,7 +83,8 @@ class Balance(nn.Module):
             return self._closed(answer, units)
         air = forcing[:, self.memory :, -1]
         level, slope = answer.chunk(2, dim=2)
-        answer = self._closed(level + slope * air[:, :, None], units)
+        answer = level + self.sees_co2 * slope * air[:, :, None]
+        answer = self._closed(answer, units)
         given = self.pools(answer[:, :, 0], mean, air[:, 0], place, teacher)
         changes = [torch.zeros_like(given)] * self.fluxes
         changes[0] = -given

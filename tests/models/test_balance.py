@@ -155,8 +155,7 @@ def test_closure_holds_in_bf16_too() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         answer = network(forcing, static, teacher)
         inside = network.network(forcing[:, :, :-1], places(static, 3), teacher).float()
-    level, slope = inside.chunk(2, dim=2)
-    residual = (level + slope * forcing[:, 2:, None, -1])[:, :, 0]
+    residual = inside[:, :, 0]  # CO2 does not act on it
     wanted = 4 * answer[:, :, 1] - 2 * answer[:, :, 2] + residual
     # The pools' carbon leaves through rh, so closure knows of it.
     torch.testing.assert_close(answer[:, :, 0], wanted, rtol=1e-5, atol=1e-5)
@@ -188,6 +187,22 @@ def test_co2_acts_in_a_line() -> None:
     answers = [network(f, static, teacher) for f in (forcing, more, most)]
     assert (answers[1] != answers[0]).any()
     torch.testing.assert_close(answers[2] - answers[1], answers[1] - answers[0])
+
+
+def test_co2_reaches_respiration_through_pools_only() -> None:
+    network = balance(fluxes=FLUXES, closure=True, **POOLS)
+    forcing, static, teacher = inputs()
+    more = forcing.clone()
+    more[:, 12, -1] += 1  # in the eleventh of the months after the memory of two
+    change = network(more, static, teacher) - network(forcing, static, teacher)
+    nbp, gpp, rh = change[0].unbind(dim=1)
+    assert (gpp[10] != 0).all()
+    assert (gpp[11:] == 0).all()
+    # nothing before, nothing in that month, and in every month after it
+    torch.testing.assert_close(rh[:11], torch.zeros(11, CELLS))
+    assert (rh[11:].abs() > 0).all()
+    # unit of gpp 4, of rh 2, over that of nbp: no change of the residual
+    torch.testing.assert_close(nbp, 4 * gpp - 2 * rh, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
