@@ -59,6 +59,9 @@ def endpoint() -> str | None:
 
 def exists(location: str | Path) -> bool:
     """Return whether there is a repository, whole enough to be opened."""
+    # Icechunk makes the folder that it is asked about.
+    if not is_remote(location) and not (Path(location) / "refs").is_dir():
+        return False
     with _explaining(location):
         return icechunk.Repository.exists(_storage(location))
 

@@ -73,7 +73,8 @@ def _held(store: Path) -> zarr.storage.LocalStore:
     was selected from it reads on.
     """
     readable = zarr.storage.LocalStore(store, read_only=True)
-    if store.parent.parent.name == EXPORTS:
+    # One that is still being written is hidden, and locked by its writer.
+    if store.parent.parent.name == EXPORTS and not store.parent.name.startswith("."):
         handle = os.open(store.parent, os.O_RDONLY)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_SH)
