@@ -150,7 +150,7 @@ def _wanted(
     """
     ordered = sorted(offers, key=lambda offer: (offer.status, offer.day or 0))
     months = as_months(forcing["time"].to_numpy())
-    if month > months[-1]:
+    if month > months[-1] or not ordered:
         return ordered
     there = forcing.isel(time=int((month - months[0]).astype(np.int64)))
     status, known = int(there["status"]), str(there["checksum"].item())

@@ -517,6 +517,17 @@ def test_a_pattern_of_files_on_this_machine(centre: Centre, archive: Path) -> No
     assert night(url, archive, "2008-06-06") == ["2008-01"]
 
 
+def test_a_pattern_with_a_clock_set_back_expects_nothing(
+    centre: Centre, archive: Path
+) -> None:
+    centre.days("2008-01", 1, 3)
+    url = f"{centre.folder}/tiny_{{date}}_{{status}}.nc"
+    assert night(url, archive, "2008-01-06") == ["2008-01"]
+    assert night(url, archive, "2008-01-01") == []
+    assert night(url, archive, "2000-01-01") == []
+    assert int(last(archive)["days_seen"]) == 3
+
+
 def test_a_pattern_in_trouble_is_told(server: servers.Server, archive: Path) -> None:
     server.does("tiny_200801_final.nc", servers.status(500))
     url = f"{server.url}/tiny_{{date}}_{{status}}.nc"

@@ -318,7 +318,7 @@ def test_an_unfinished_commit_leaves_the_archive_as_it_was(
     assert (fingerprints(read(archive)) == before).all()
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.data())
 def test_the_order_of_arrival_does_not_matter(
     store: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
