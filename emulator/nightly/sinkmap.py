@@ -188,7 +188,8 @@ def with_intervals(prediction: xr.Dataset, run: Path, emulator: Emulator) -> xr.
     """Return a prediction with the intervals and draws of its run, if calibrated."""
     reach = intervals.of_run(run, emulator, prediction)
     if reach is not None:
-        prediction = prediction.merge(reach)
+        # What is not calibrated (no band) has no reach.
+        prediction = prediction.merge(reach, join="outer")
         prediction.attrs[intervals.ATTRIBUTE] = json.dumps(reach.attrs)
     return prediction
 

@@ -22,7 +22,11 @@ from emulator.carbon.errors import (
 )
 from emulator.carbon.timeaxis import as_months
 from emulator.data import forcing_archive
-from emulator.nightly import archive, journal
+from emulator.evaluation.origins import calibrate_run
+from emulator.evaluation.settings import CalibrateSettings
+from emulator.learning.fit import train
+from emulator.learning.settings import SplitSettings
+from emulator.nightly import archive, journal, mirror, night
 from emulator.nightly.incoming import archive_of
 from emulator.nightly.lock import alone
 from emulator.nightly.months import series_of
@@ -31,8 +35,10 @@ from emulator.nightly.night_settings import HealthSettings, NightSettings
 from emulator.nightly.replay import replay, states
 from emulator.nightly.sanity import SanitySettings
 from emulator.nightly.settings import MapSettings
+from tests.learning.runs import tiny_settings
+from tests.worlds import tiny_store
 
-from .deployments import Deployment, deployment, moment, trained
+from .deployments import Deployment, arrival, deployment, moment, trained
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +61,11 @@ def first(
 
 
 @pytest.fixture
-def begun(first: Deployment, tmp_path: Path) -> Deployment:
-    """Return a copy of it, to go on with."""
+def begun(
+    first: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Deployment:
+    """Return a copy of it, to go on with; without tables and page, which take time."""
+    monkeypatch.setattr(night, "extras", lambda *_: mirror.nothing)
     shutil.copytree(first.root, tmp_path / "nightly", symlinks=True)
     return Deployment(replace(first.settings, root=str(tmp_path / "nightly")))
 
@@ -79,9 +88,9 @@ def same(one: xr.Dataset, two: xr.Dataset) -> None:
 @contextmanager
 def keeping(made: Deployment) -> Iterator[None]:
     """Check that a night changes nothing that readers see."""
-    before, night = sink(made), archive.last_night(made.repo)
+    before, last = sink(made), archive.last_night(made.repo)
     yield
-    assert archive.last_night(made.repo) == night
+    assert archive.last_night(made.repo) == last
     xr.testing.assert_identical(sink(made), before)
 
 
@@ -335,9 +344,38 @@ def test_many_nights_are_one_prediction_from_final_forcing(
     for month in ("2008-11", "2008-12", "2009-01"):
         begun.offer(month)
     begun.night("2009-04-06")
+    (tmp_path / "whole").mkdir()
     whole = deployment(tmp_path / "whole", runs, until="2009-01")
     whole.night("2009-04-06")
     same(sink(begun), sink(whole))
+
+
+def test_intervals_and_draws_are_those_of_a_whole_map(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(night, "extras", lambda *_: mirror.nothing)
+    store = tiny_store(tmp_path, "land", first=1980)
+    split = SplitSettings([1980, 2004], [2001, 2001], [2006, 2008])
+    fast = {"members": 2, "steps": 2, "validate_every": 2}
+    land = train(tiny_settings(split=split, **fast), store, tmp_path / "land")
+    calibrate_run(CalibrateSettings(str(land), str(store), [1992, 1996, 2000], 4))
+    forcing = {"land": str(land), "ocean": None}
+    (tmp_path / "whole").mkdir()
+    made = deployment(tmp_path, runs, **forcing, until="2007-10")
+    made.night("2007-11-01")
+    for month in ("2007-11", "2007-12", "2008-01"):
+        made.offered["land"].append(arrival("land", month))
+        made.night(f"2008-{int(month[-2:]) % 11 + 1:02d}-08")
+    whole = deployment(tmp_path / "whole", runs, **forcing, until="2008-01")
+    whole.night("2008-12-08")
+    one, two = sink(made), sink(whole)
+    # 2005 to 2007 are whole years within four years of the last label.
+    assert one["nbp_draw_time"].size == 36
+    names = [name for name in one.data_vars if "interval" in name or "draw" in name]
+    names += ["budget_12month_half_width"]
+    assert len(names) > 6
+    for name in names:
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-12)
 
 
 def test_replay_runs_the_nights_again(begun: Deployment, tmp_path: Path) -> None:
