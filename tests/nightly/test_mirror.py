@@ -160,3 +160,22 @@ def test_what_is_read_is_not_removed(tmp_path: Path) -> None:
     publish_night(repo, predictions(), "2002-02-05", "2001-01")
     mirror.export(repo, tmp_path, keep=1)
     assert len(list((tmp_path / "exports").iterdir())) == 1
+
+
+def test_past_nights_need_an_archive(tmp_path: Path) -> None:
+    path = publish.write(archive.read_map(deployment(tmp_path)), tmp_path / "alone")
+    with pytest.raises(StoreError, match="no archive at or beside"):
+        emulator.open_sink(path, as_of="2002-01-05")
+
+
+def test_repair_makes_what_lacks_and_removes_what_was_left(tmp_path: Path) -> None:
+    assert mirror.repair(tmp_path, keep=3) is None
+    repo = deployment(tmp_path)
+    (tmp_path / "exports" / ".night.partial-1" / "half").mkdir(parents=True)
+    (tmp_path / ".current.partial-1").symlink_to("nowhere")
+    folder = mirror.repair(tmp_path, keep=3)
+    assert folder == mirror.newest(tmp_path)
+    assert not list(tmp_path.rglob(".*partial*"))
+    xr.testing.assert_identical(
+        numbers(tmp_path / "sink.zarr"), archive.read_map(repo).load()
+    )
