@@ -21,7 +21,7 @@ from emulator.carbon.errors import (
 from emulator.carbon.grid import Grid
 from emulator.carbon.units import convert
 from emulator.carbon.variables import VARIABLES
-from emulator.data.entry import Entry, Years
+from emulator.data.entry import CoordinateSource, Entry, Years
 from emulator.data.readers import times
 from emulator.data.readers.files import open_netcdf, truncated
 
@@ -36,6 +36,7 @@ FILL_LIMIT = 1e10
 """Larger magnitudes are fills, declared or not; areas in m2 are exempt."""
 
 _AREA_FILL_LIMIT = 1e15
+_VOCABULARY = {name.lower() for name in VARIABLES}
 _SAYS_NOTHING = ("", "-", "nan", "none", "unknown", "undefined")
 
 
@@ -61,13 +62,55 @@ class Field:
     name: str
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What the catalog says where files say it wrongly, or not at all.
+
+    Attributes:
+        calendar: Calendar that overrides the file's.
+        years: Years which the file holds; they anchor an axis that says nothing.
+        ends: The last year of the file; checked, and the stronger anchor.
+        time_units: Unit of time that overrides the file's.
+        coordinates: Cell centres of a file that has none.
+    """
+
+    calendar: str | None = None
+    years: Years | None = None
+    ends: int | None = None
+    time_units: str | None = None
+    coordinates: CoordinateSource | None = None
+
+    @classmethod
+    def of(
+        cls, entry: Entry, years: Years | None = None, *, is_whole: bool = True
+    ) -> "Declared":
+        """Return what an entry declares.
+
+        Args:
+            entry: The catalog entry.
+            years: The years of its labels, for the simulation at hand.
+            is_whole: Whether one file holds all the years, so that its first and last
+                step are known.
+        """
+        return cls(
+            entry.calendar,
+            years if is_whole else None,
+            entry.ends if is_whole else None,
+            entry.time_units or None,
+            entry.coordinates,
+        )
+
+
+NOTHING = Declared()
+"""Of files that speak for themselves."""
+
+
 def read_field(
     path: Path,
     wanted: str,
     *,
-    calendar: str | None = None,
+    declared: Declared = NOTHING,
     years: Years | None = None,
-    declared: Years | None = None,
     has_time: bool = True,
 ) -> Field:
     """Read one variable of one file.
@@ -75,9 +118,8 @@ def read_field(
     Args:
         path: The file.
         wanted: Name of the variable in the file.
-        calendar: Calendar that overrides the file's.
+        declared: What the catalog says about the file.
         years: Years to read, at most; all without.
-        declared: Years which the catalog says the file holds.
         has_time: Whether the field must have a time axis or must have none.
 
     Returns:
@@ -90,13 +132,7 @@ def read_field(
     """
     with open_netcdf(path) as dataset:
         return field_of(
-            dataset,
-            path,
-            wanted,
-            calendar=calendar,
-            years=years,
-            declared=declared,
-            has_time=has_time,
+            dataset, path, wanted, declared=declared, years=years, has_time=has_time
         )
 
 
@@ -105,14 +141,13 @@ def field_of(
     path: Path,
     wanted: str,
     *,
-    calendar: str | None = None,
+    declared: Declared = NOTHING,
     years: Years | None = None,
-    declared: Years | None = None,
     has_time: bool = True,
 ) -> Field:
     """Return one variable of an open file; as ``read_field``, for several of them."""
     variable = pick_variable(dataset, wanted, path, 3 if has_time else 2)
-    lat_dim, lon_dim = _horizontal_dims(variable, path)
+    lat_dim, lon_dim = horizontal_dims(variable, path)
     extra = [d for d in variable.dims if d not in (lat_dim, lon_dim)]
     long = [d for d in extra if variable.sizes[d] > 1]
     time_dim = _time_dim(extra, long, path, variable) if has_time else None
@@ -126,19 +161,20 @@ def field_of(
     variable = variable.isel({d: 0 for d in extra if d != time_dim})
     axis = None
     if time_dim is not None:
-        axis = _read_axis(dataset, time_dim, path, calendar, declared)
+        axis = _read_axis(dataset, time_dim, path, declared)
         inside = _inside(axis.months, years)
         axis = times.Axis(axis.months[inside], axis.frequency, axis.calendar)
         variable = variable.isel({time_dim: inside})
         variable = variable.transpose(time_dim, lat_dim, lon_dim)
     else:
         variable = variable.transpose(lat_dim, lon_dim)
-    lat = _coordinate(dataset, lat_dim, path)
-    lon = _coordinate(dataset, lon_dim, path)
+    known = declared.coordinates
+    lat = _coordinate(dataset, lat_dim, LAT_NAMES, path, known and known.lat)
+    lon = _coordinate(dataset, lon_dim, LON_NAMES, path, known and known.lon)
     values = _load(variable, path)
     limit = _AREA_FILL_LIMIT if attribute(variable, "units") == "m2" else FILL_LIMIT
     values = without_fills(values, variable.attrs, limit)
-    values, lat, lon = _canonical_grid(values, lat, lon, path)
+    values, lat, lon = canonical_grid(values, lat, lon, path)
     return Field(
         values, lat, lon, axis, attribute(variable, "units"), str(variable.name)
     )
@@ -195,6 +231,9 @@ def pick_variable(
 ) -> xr.DataArray:
     """Return the variable: by name, by name in any case, or the only candidate.
 
+    A candidate that is named like another field of the vocabulary is none: a file of
+    gpp holds no nbp, whatever the file is called.
+
     Raises:
         UserError: If none or several variables could be meant.
     """
@@ -204,15 +243,17 @@ def pick_variable(
     large = [
         str(name)
         for name, variable in dataset.variables.items()
-        if variable.ndim >= least_dims and variable.dtype.kind == "f"
+        if variable.ndim >= least_dims
+        and (variable.dtype.kind == "f" or "scale_factor" in variable.attrs)
     ]
     found = same or large
-    if len(found) == 1:
+    if len(found) == 1 and (same or found[0].lower() not in _VOCABULARY):
         return dataset[found[0]]
     raise UserError(
         f"{path} has no variable '{wanted}' and {len(found)} that could be meant "
-        f"{found}; it holds {[str(name) for name in dataset.variables]}. Give the name "
-        f"in the file under variables.<name>.name of the catalog entry."
+        f"{found}; it holds {[str(name) for name in dataset.variables]}. Get the right "
+        f"file, or give the name in it under variables.<name>.name of the catalog "
+        f"entry."
     )
 
 
@@ -224,7 +265,8 @@ def without_fills(
     ``_FillValue`` is honoured; ``missing_value`` is, unless it is 0, which some
     files declare for a fraction whose 0 is a value.
     """
-    fills = [float(f) for f in np.atleast_1d(attrs.get("_FillValue", []))]
+    attrs = {str(name).lower(): value for name, value in attrs.items()}
+    fills = [_number(f) for f in np.atleast_1d(attrs.get("_fillvalue", []))]
     stated = [_number(f) for f in np.atleast_1d(attrs.get("missing_value", []))]
     fills += [f for f in stated if f != 0 and np.isfinite(f)]
     if values.dtype.kind == "f" and "scale_factor" not in attrs:
@@ -260,7 +302,12 @@ def _load(variable: xr.DataArray, path: Path) -> NDArray[Any]:
         raise truncated(path, str(error)) from None
 
 
-def _horizontal_dims(variable: xr.DataArray, path: Path) -> tuple[str, str]:
+def horizontal_dims(variable: xr.DataArray, path: Path) -> tuple[str, str]:
+    """Return the dimensions of latitude and longitude.
+
+    Raises:
+        GridMismatchError: If there is not one of each.
+    """
     found = []
     for known, what in ((LAT_NAMES, "latitude"), (LON_NAMES, "longitude")):
         dims = [str(d) for d in variable.dims if str(d).lower() in known]
@@ -275,13 +322,43 @@ def _horizontal_dims(variable: xr.DataArray, path: Path) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def _coordinate(dataset: xr.Dataset, dim: str, path: Path) -> NDArray[np.float64]:
-    if dim not in dataset.variables:
+def _coordinate(
+    dataset: xr.Dataset,
+    dim: str,
+    names: tuple[str, ...],
+    path: Path,
+    ends: tuple[float, float] | None,
+) -> NDArray[np.float64]:
+    """Return cell centres: the file's, or evenly spaced between those declared."""
+    held = _along(dataset, dim, names)
+    if held is not None:
+        centres = np.asarray(held.values, dtype=np.float64)
+        if centres.size == 1 or np.ptp(centres) > 0 or np.isnan(centres).any():
+            return centres
+        found = f"the coordinate '{dim}' is {centres[0]:g} in all {centres.size} places"
+    else:
+        found = f"the dimension '{dim}' has no coordinate"
+    if ends is None:
         raise GridMismatchError(
-            f"{path}: the dimension '{dim}' has no coordinate, but degrees are needed. "
-            f"Add a variable '{dim}({dim})'."
+            f"{path}: {found}, but degrees are needed. Add a variable '{dim}({dim})', "
+            f"or declare 'coordinates' in the catalog entry: the first and last row "
+            f"and column."
         )
-    return np.asarray(dataset[dim].values, dtype=np.float64)
+    return np.linspace(*ends, dataset.sizes[dim])
+
+
+def _along(
+    dataset: xr.Dataset, dim: str, names: tuple[str, ...]
+) -> xr.DataArray | None:
+    """Return the coordinate of a dimension, which may have another known name."""
+    if dim in dataset.variables:
+        return dataset[dim]
+    others = [
+        name
+        for name, variable in dataset.variables.items()
+        if variable.dims == (dim,) and str(name).lower() in names
+    ]
+    return dataset[others[0]] if len(others) == 1 else None
 
 
 def _time_dim(
@@ -301,20 +378,23 @@ def _time_dim(
 
 
 def _read_axis(
-    dataset: xr.Dataset,
-    dim: str,
-    path: Path,
-    calendar: str | None,
-    declared: Years | None,
+    dataset: xr.Dataset, dim: str, path: Path, declared: Declared
 ) -> times.Axis:
-    if dim in dataset.variables:
-        variable = dataset[dim]
+    values, units = np.arange(dataset.sizes[dim], dtype=np.float64), None
+    calendar = declared.calendar
+    variable = _along(dataset, dim, TIME_NAMES)
+    if variable is not None:
         values = np.asarray(variable.values, dtype=np.float64)
         units = attribute(variable, "units")
         calendar = calendar or attribute(variable, "calendar")
-    else:
-        values, units = np.arange(dataset.sizes[dim], dtype=np.float64), None
-    return times.decode(values, units, calendar, source=str(path), years=declared)
+    return times.decode(
+        values,
+        declared.time_units or units,
+        calendar,
+        source=str(path),
+        years=declared.years,
+        ends=declared.ends,
+    )
 
 
 def _inside(months: NDArray[np.datetime64], years: Years | None) -> slice:
@@ -329,13 +409,23 @@ def _inside(months: NDArray[np.datetime64], years: Years | None) -> slice:
     return slice(start, int(np.searchsorted(months, after)))
 
 
-def _canonical_grid(
+def canonical_grid(
     values: NDArray[np.float32],
     lat: NDArray[np.float64],
     lon: NDArray[np.float64],
     path: Path,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the field with latitudes and longitudes in canonical order."""
+    """Return a field with latitudes and longitudes in canonical order.
+
+    Args:
+        values: Shape (..., lat, lon).
+        lat: Degrees north; shape (lat,).
+        lon: Degrees east; shape (lon,).
+        path: The file, for messages.
+
+    Raises:
+        GridMismatchError: If they are not those of a regular grid round the Earth.
+    """
     if (np.diff(lat) < 0).all():
         lat, values = lat[::-1], values[..., ::-1, :]
     lon = (lon + 180) % 360 - 180
