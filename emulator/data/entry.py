@@ -6,7 +6,7 @@ of the key; ``docs/catalog.md`` explains each key with an example.
 """
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -26,6 +26,20 @@ Years = tuple[int, int | None]
 GATES = ("units", "range", "sign", "closure", "time", "coverage")
 """Names under which an entry may override a plausibility gate."""
 
+SUMS = {
+    "nbp": {"gpp": 1, "npp": 1, "ra": -1, "rh": -1, "fFire": -1, "fLuc": -1},
+    "npp": {"gpp": 1, "ra": -1},
+    "ra": {"gpp": 1, "npp": -1},
+}
+"""With which sign the components stand in a variable that ``sum_of`` rebuilds."""
+
+_SUM_NEEDS = {
+    "nbp": ({"gpp", "ra", "rh"}, {"npp", "rh"}),
+    "npp": ({"gpp", "ra"},),
+    "ra": ({"gpp", "npp"},),
+}
+_SUM_MAY_LACK = {"fFire", "fLuc"}
+
 _ANSWER_ROLES = ("flux", "pool", "state")
 _INPUT_ROLES = ("forcing", "static")
 
@@ -40,6 +54,8 @@ class VariableSource:
         files: Path pattern below the entry's root, instead of the entry's.
         scale: Factor to apply after the unit conversion.
         sign: -1 turns a flux that is positive to the atmosphere.
+        sum_of: Variables of the same entry that add up to it with the signs of
+            ``SUMS``, where no file holds it; then nothing else may be said.
     """
 
     name: str | None = None
@@ -47,6 +63,15 @@ class VariableSource:
     files: str | None = None
     scale: float = 1.0
     sign: Literal[1, -1] = 1
+    sum_of: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that a sum is said to be nothing else."""
+        if self.sum_of and replace(self, sum_of=()) != VariableSource():
+            raise CatalogError(
+                "'sum_of' stands with other keys, but a sum has no file, unit or sign "
+                "of its own. Give those to its components."
+            )
 
 
 @dataclass(frozen=True)
@@ -184,6 +209,19 @@ class FractionSource:
 
 
 @dataclass(frozen=True)
+class CoordinateSource:
+    """Cell centres of files whose own coordinates are missing or all the same.
+
+    Attributes:
+        lat: The first and the last row of the file, degrees north.
+        lon: The first and the last column of the file, degrees east.
+    """
+
+    lat: tuple[float, float]
+    lon: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class AreaSource:
     """A product's own cell areas, used to compare with its published totals.
 
@@ -207,6 +245,7 @@ class TableLayout:
         annual_mean: Replace months by the mean of their year. This takes out the
             season, which e.g. a single station has and a global model never saw.
         skip: Lines to skip before the header, beside those beginning with '#'.
+        columns: Names of the columns of a file without a header, in their order.
     """
 
     year: str | None = None
@@ -214,6 +253,7 @@ class TableLayout:
     date: str | None = None
     annual_mean: bool = False
     skip: int = 0
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -246,6 +286,11 @@ class Entry:
         variables: How each canonical variable stands in the files.
         years: First and last year to use; last may be open (null).
         calendar: The files' calendar, when their attribute is absent or wrong.
+        time_units: The files' unit of time, when their attribute is absent or wrong;
+            ``none`` if the numbers mean nothing and steps must be counted.
+        ends: The last year that the files hold: a check of every time axis, and the
+            anchor of one that says nothing.
+        coordinates: Cell centres, when the files' own are missing or all the same.
         simulations: What each simulation saw (teachers only).
         nbp_contains: Components in the net flux beside gpp - ra - rh.
         residual: Declared difference of nbp and its components.
@@ -277,6 +322,9 @@ class Entry:
     variables: dict[str, VariableSource] = field(default_factory=dict)
     years: Years | None = None
     calendar: Calendar | None = None
+    time_units: str = ""
+    ends: int | None = None
+    coordinates: CoordinateSource | None = None
     simulations: dict[str, Simulation] = field(default_factory=dict)
     nbp_contains: tuple[str, ...] = ()
     residual: Residual | None = None
@@ -298,6 +346,7 @@ class Entry:
     def __post_init__(self) -> None:
         """Check what depends on more than one key."""
         _check_variables(self)
+        _check_sums(self)
         _check_kind(self)
         unknown = sorted(set(self.gates) - set(GATES))
         if unknown:
@@ -375,6 +424,32 @@ def _check_variables(entry: Entry) -> None:
             )
 
 
+def _check_sums(entry: Entry) -> None:
+    for name, source in entry.variables.items():
+        if not source.sum_of:
+            continue
+        said, needs = set(source.sum_of), _SUM_NEEDS.get(name, ())
+        if said - _SUM_MAY_LACK not in needs or (
+            name != "nbp" and said & _SUM_MAY_LACK
+        ):
+            raise CatalogError(
+                f"{entry._where()}: '{name}' cannot be the sum of {sorted(said)}. "
+                f"nbp can be that of gpp, ra, rh or of npp, rh, each with fFire and "
+                f"fLuc where the model has them; npp that of gpp, ra; ra that of gpp, "
+                f"npp."
+            )
+        absent = [
+            part
+            for part in source.sum_of
+            if part not in entry.variables or entry.variables[part].sum_of
+        ]
+        if absent:
+            raise CatalogError(
+                f"{entry._where()}: '{name}' is the sum of {absent} among others, "
+                f"which no file holds. Add them under 'variables', or leave them out."
+            )
+
+
 def _check_kind(entry: Entry) -> None:
     if entry.kind == "teacher":
         if not entry.simulations:
@@ -408,7 +483,7 @@ def _check_kind(entry: Entry) -> None:
             f"lie below 'root'. Move its folder to 'root', which may be absolute."
         )
     for name, source in entry.variables.items():
-        if not (source.files or entry.files):
+        if not (source.files or entry.files or source.sum_of):
             raise CatalogError(
                 f"{entry._where()} does not say where '{name}' is: give 'files' for "
                 f"the entry or for the variable."

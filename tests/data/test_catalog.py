@@ -220,6 +220,7 @@ def test_every_key_is_documented() -> None:
         entry_schema.Residual,
         entry_schema.FractionSource,
         entry_schema.AreaSource,
+        entry_schema.CoordinateSource,
         entry_schema.TableLayout,
         entry_schema.RegionLayer,
     )

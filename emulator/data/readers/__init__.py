@@ -3,7 +3,8 @@
 Every reader returns a DataArray under the canonical name, in the canonical unit and
 sign, float32, with latitude from south to north, longitude within [-180, 180), the
 first day of each month as time (of January for annual files), and NaN where the file
-holds no value. Its attributes keep the origin: ``source_file``, ``source_units``,
+holds no value. A variable that the entry declares as the sum of others is added up from
+them. Its attributes keep the origin: ``source_file``, ``source_units``,
 ``source_calendar``, ``frequency``, ``sha256``.
 """
 
@@ -16,6 +17,7 @@ from emulator.data.entry import Entry, Years
 from emulator.data.readers import gobm, gridded, tables, trendy
 from emulator.data.readers.files import checksum, find_files
 from emulator.data.readers.labels import read_regions
+from emulator.data.readers.sums import add_up
 from emulator.data.readers.surface import process_area, read_area, read_fraction
 
 Reader = Callable[[Entry, str, str | None, Path, Years | None], xr.DataArray]
@@ -65,4 +67,12 @@ def read(
         UserError: If a file is missing, damaged or not what the entry declares; the
             message says the file, what was found, what was wanted and the cure.
     """
-    return READERS[entry.reader](entry, variable, simulation, data_root, years)
+    reader = READERS[entry.reader]
+    source = entry.variables.get(variable)
+    if source is not None and source.sum_of:
+        return add_up(
+            entry,
+            variable,
+            lambda name: reader(entry, name, simulation, data_root, years),
+        )
+    return reader(entry, variable, simulation, data_root, years)

@@ -169,8 +169,8 @@ def field_of(
     else:
         variable = variable.transpose(lat_dim, lon_dim)
     known = declared.coordinates
-    lat = _coordinate(dataset, lat_dim, LAT_NAMES, path, known and known.lat)
-    lon = _coordinate(dataset, lon_dim, LON_NAMES, path, known and known.lon)
+    lat = _coordinate(dataset, lat_dim, LAT_NAMES, path, known.lat if known else None)
+    lon = _coordinate(dataset, lon_dim, LON_NAMES, path, known.lon if known else None)
     values = _load(variable, path)
     limit = _AREA_FILL_LIMIT if attribute(variable, "units") == "m2" else FILL_LIMIT
     values = without_fills(values, variable.attrs, limit)

@@ -11,12 +11,15 @@ import xarray as xr
 
 from emulator.carbon.errors import CatalogError, UserError
 from emulator.data.entry import Entry
+from emulator.data.readers.archives import NETCDF_STARTS, START, SUFFIXES, unpacked
 
 
 def find_files(
     entry: Entry, variable: str, simulation: str | None, data_root: Path
 ) -> list[Path]:
     """Return the files that hold ``variable``, in the order of their names.
+
+    For a variable that is the sum of others these are the files of the others.
 
     Raises:
         CatalogError: If the entry lacks the variable or simulation, or no file
@@ -32,7 +35,14 @@ def find_files(
             f"Catalog entry '{entry.name}' has no simulation '{simulation}', it has "
             f"{list(entry.simulations)}. Add it with the weather and CO2 it saw."
         )
-    pattern = entry.variables[variable].files or entry.files
+    source = entry.variables[variable]
+    if source.sum_of:
+        return [
+            path
+            for component in source.sum_of
+            for path in find_files(entry, component, simulation, data_root)
+        ]
+    pattern = source.files or entry.files
     return match_files(entry, pattern, variable, simulation, data_root)
 
 
@@ -44,6 +54,9 @@ def match_files(
     data_root: Path,
 ) -> list[Path]:
     """Return the files below the entry's root that match ``pattern``.
+
+    Where no name matches, names in other case do (``fLUC`` for ``fLuc``). Beside a file
+    that was unpacked its archive is left out.
 
     Raises:
         CatalogError: If the pattern needs a simulation and none is given, or no
@@ -57,7 +70,7 @@ def match_files(
     pattern = pattern.replace("{simulation}", simulation or "")
     pattern = pattern.replace("{variable}", variable)
     folder = data_root / Path(entry.root).expanduser()
-    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    found = _glob(folder, pattern) or _glob(folder, _in_any_case(pattern))
     if not found:
         raise CatalogError(
             f"No file '{folder / pattern}', which catalog entry '{entry.name}' needs"
@@ -65,30 +78,51 @@ def match_files(
             f"paths.data (SINK_DATA) to the folder that holds "
             f"'{entry.root or pattern}'."
         )
-    return found
+    return [path for path in found if _without_archive(path) not in found]
+
+
+@contextmanager
+def unchanging(path: Path) -> Iterator[None]:
+    """Refuse a file that is written to, replaced or removed meanwhile.
+
+    Raises:
+        UserError: If its size, time or place on the disk is another afterwards.
+    """
+    before = _identity(path)
+    yield
+    after = _identity(path)
+    if after != before:
+        size = "gone" if after is None else f"{after[0]} bytes"
+        raise UserError(
+            f"{path} changed while it was read: it had "
+            f"{before[0] if before else 0} bytes and is now {size}, but what is read "
+            f"must be of one version. Wait until its transfer is over, then run again."
+        )
 
 
 @contextmanager
 def open_netcdf(path: Path) -> Iterator[xr.Dataset]:
-    """Open a NetCDF file with nothing decoded.
+    """Open a NetCDF file with nothing decoded, also inside a gzip or tar file.
 
     Raises:
-        UserError: If the file is empty, no NetCDF, or truncated.
+        UserError: If the file is empty, no NetCDF, truncated, an archive that cannot
+            be trusted, or changes while it is open.
     """
-    _require_netcdf(path)
-    try:
-        # Files of other groups carry attributes that xarray comments on; what
-        # matters in them is checked here by value.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", xr.SerializationWarning)
-            opened = xr.open_dataset(
-                path, engine="netcdf4", decode_cf=False, cache=False
-            )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise truncated(path, str(error)) from None
-    with opened:
-        _require_complete(path, opened)
-        yield opened
+    with unchanging(path), unpacked(path) as plain:
+        _require_netcdf(plain, path)
+        try:
+            # Files of other groups carry attributes that xarray comments on; what
+            # matters in them is checked here by value.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", xr.SerializationWarning)
+                opened = xr.open_dataset(
+                    plain, engine="netcdf4", decode_cf=False, cache=False
+                )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise truncated(path, str(error)) from None
+        with opened:
+            _require_complete(plain, opened, path)
+            yield opened
 
 
 def checksum(path: Path) -> str:
@@ -111,15 +145,43 @@ def _sha256(path: str, _size: int, _modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _require_netcdf(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(512)
+def _glob(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.glob(pattern) if path.is_file())
+
+
+def _in_any_case(pattern: str) -> str:
+    """Return a pattern that matches letters of either case."""
+    if "[" in pattern:
+        return pattern
+    either = (f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in pattern)
+    return "".join(either)
+
+
+def _without_archive(path: Path) -> Path | None:
+    """Return the file that an archive unpacks to; None if it is no archive."""
+    for suffix in SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return path.with_name(path.name[: -len(suffix)])
+    return None
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _require_netcdf(plain: Path, path: Path) -> None:
+    with plain.open("rb") as file:
+        start = file.read(START)
     if not start:
         raise UserError(
             f"{path} is empty (0 bytes), but a NetCDF file is needed. Its download "
             f"failed: get it again."
         )
-    if start.startswith((b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")):
+    if start.startswith(NETCDF_STARTS):
         return
     text = start.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -128,24 +190,23 @@ def _require_netcdf(path: Path) -> None:
             f"message instead of the data: open the file in a browser, then get the "
             f"data again."
         )
-    packed = {b"\x1f\x8b": "gzip", b"PK": "zip"}.get(start[:2])
-    if packed:
+    if start.startswith(b"PK"):
         raise UserError(
-            f"{path} is a {packed} archive, but a NetCDF file is needed. Unpack it."
+            f"{path} is a zip archive, but a NetCDF file is needed. Unpack it."
         )
     raise UserError(
         f"{path} begins with {start[:8]!r}, which is no NetCDF file. Get it again."
     )
 
 
-def _require_complete(path: Path, dataset: xr.Dataset) -> None:
+def _require_complete(plain: Path, dataset: xr.Dataset, path: Path) -> None:
     """Refuse a classic NetCDF file that is shorter than its variables.
 
     The library reads zeros beyond the end of such a file without a word.
     """
-    with path.open("rb") as file:
+    with plain.open("rb") as file:
         is_classic = file.read(3) == b"CDF"
     needed = sum(v.size * v.dtype.itemsize for v in dataset.variables.values())
-    size = path.stat().st_size
+    size = plain.stat().st_size
     if is_classic and size < needed:
         raise truncated(path, f"{size} bytes where {needed} are announced")

@@ -6,8 +6,8 @@ import xarray as xr
 
 from emulator.carbon.errors import CatalogError
 from emulator.data.entry import Entry, Years
-from emulator.data.readers.fields import read_field, to_array
-from emulator.data.readers.files import checksum, find_files
+from emulator.data.readers.fields import Declared, read_field, to_array
+from emulator.data.readers.files import checksum, find_files, unchanging
 from emulator.data.readers.series import read_series
 
 
@@ -32,5 +32,6 @@ def read(
             f"Narrow 'files'."
         )
     name = entry.variables[variable].name or variable
-    field = read_field(paths[0], name, has_time=False)
-    return to_array(field, entry, variable, paths[0], checksum(paths[0]))
+    with unchanging(paths[0]):
+        field = read_field(paths[0], name, declared=Declared.of(entry), has_time=False)
+        return to_array(field, entry, variable, paths[0], checksum(paths[0]))

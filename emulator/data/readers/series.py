@@ -9,8 +9,8 @@ import xarray as xr
 
 from emulator.carbon.errors import CatalogError, GridMismatchError, TimeAxisError
 from emulator.data.entry import Entry, Years
-from emulator.data.readers.fields import read_field, to_array
-from emulator.data.readers.files import checksum
+from emulator.data.readers.fields import Declared, read_field, to_array
+from emulator.data.readers.files import checksum, unchanging
 
 
 def read_series(
@@ -43,14 +43,10 @@ def read_series(
     name = entry.variables[variable].name or variable
     parts = []
     for path in paths:
-        field = read_field(
-            path,
-            name,
-            calendar=entry.calendar,
-            years=wanted,
-            declared=declared if len(paths) == 1 else None,
-        )
-        parts.append(to_array(field, entry, variable, path, checksum(path)))
+        said = Declared.of(entry, declared, is_whole=len(paths) == 1)
+        with unchanging(path):
+            field = read_field(path, name, declared=said, years=wanted)
+            parts.append(to_array(field, entry, variable, path, checksum(path)))
     joined = parts[0] if len(parts) == 1 else _join(parts, paths)
     _require_years(joined, wanted, paths)
     return joined

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from emulator.carbon.errors import CatalogError, GateError, GridMismatchError
 from emulator.carbon.grid import Grid
 from emulator.data.entry import Entry
-from emulator.data.readers.fields import read_field
+from emulator.data.readers.fields import Declared, read_field
 from emulator.data.readers.files import checksum, match_files
 
 # Fractions are stored in single precision or rounded; beyond this they are no shares.
@@ -38,7 +38,9 @@ def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
     if source.treatment == "none" or source.file is None or source.variable is None:
         return None
     path = _one_file(entry, source.file, data_root)
-    field = read_field(path, source.variable, has_time=False)
+    field = read_field(
+        path, source.variable, declared=Declared.of(entry), has_time=False
+    )
     values = np.nan_to_num(field.values.astype(np.float64))
     if field.units in ("%", "percent"):
         values = values / 100
@@ -67,7 +69,9 @@ def read_area(entry: Entry, grid: Grid, data_root: Path) -> NDArray[np.float64]:
     if entry.cell_area is None:
         return grid.cell_area()
     path = _one_file(entry, entry.cell_area.file, data_root)
-    field = read_field(path, entry.cell_area.variable, has_time=False)
+    field = read_field(
+        path, entry.cell_area.variable, declared=Declared.of(entry), has_time=False
+    )
     _require_same(Grid(field.lat, field.lon), grid, path)
     return np.nan_to_num(field.values.astype(np.float64))
 

@@ -104,7 +104,16 @@ def _read_text(
     """Read columns of a text file by their header."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = [line for line in list(file)[layout.skip :] if line.strip()]
-    rows = list(csv.reader(line for line in lines if not line.startswith("#")))
+    lines = [line for line in lines if not line.startswith("#")]
+    if layout.columns:
+        # Without a header there are no names to tell a comma in a text from one
+        # between columns: such files are numbers, parted by either.
+        rows = [
+            list(layout.columns),
+            *(line.replace(",", " ").split() for line in lines),
+        ]
+    else:
+        rows = list(csv.reader(lines))
     if len(rows) < 2:
         raise UserError(
             f"{path} holds {len(rows)} lines of data, but a header and values are "

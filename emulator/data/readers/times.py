@@ -26,6 +26,12 @@ _YEARS = re.compile(r"^\s*years?\s+since\s+(?:AD\s*)?(-?\d+)(?:-(\d+))?", re.I)
 _PATTERN = re.compile(r"^\s*(year|month|day)\s+as\s+(%Y\S*)", re.I)
 _YEAR_RANGE = re.compile(r"(?<!\d)(\d{4})(?:\d{4})?[-_](\d{4})(?:\d{4})?(?!\d)")
 
+COUNTED = "none"
+"""The unit that a catalog entry declares for stamps that mean nothing."""
+
+# Months of one calendar differ by a tenth in length, so do stamps of a whole axis.
+_EVEN = 1.15
+
 # Numeric years outside this range are taken for an index, not for a year.
 _FIRST_YEAR, _LAST_YEAR = 1600, 2200
 
@@ -52,34 +58,112 @@ def decode(
     *,
     source: str,
     years: tuple[int, int | None] | None = None,
+    ends: int | None = None,
 ) -> Axis:
     """Turn the numbers of a time axis into months.
 
+    What unit and calendar say is checked against the number of steps, which is right
+    in every file: months follow each other without a gap, and the last is December of
+    ``ends`` where that is known. A file that names no calendar gets the one that
+    passes.
+
     Args:
         values: The stored numbers; shape (time,).
-        units: The unit attribute, whatever it says.
-        calendar: The calendar, from the catalog or the file.
+        units: The unit attribute, whatever it says; ``COUNTED`` to leave the numbers
+            alone and count steps.
+        calendar: The calendar, from the catalog or the file; None if neither says.
         source: Name of the file, for messages and for a range of years in it.
         years: Years which the catalog declares; they anchor an axis that says
             nothing itself.
+        ends: The last year of the file, where the catalog declares it; an axis that
+            says nothing is counted back from its December.
 
     Returns:
         The axis, complete and increasing by one month or one year.
 
     Raises:
-        TimeAxisError: If the axis cannot be understood, has gaps or repeats.
+        TimeAxisError: If the axis cannot be understood, has gaps or repeats, or does
+            not end as declared.
     """
     kind = _calendar(calendar, source)
-    stamps = _decode_months(values, units or "", kind, source)
-    if stamps is None:
-        return Axis(*_anchor(values.size, source, years, units), kind)
+    if not np.isfinite(values).all():
+        raise TimeAxisError(
+            f"{source}: {int((~np.isfinite(values)).sum())} of {values.size} times "
+            f"are missing, but all are needed. Get the file again."
+        )
+    says = None if units == COUNTED else _decode_months(values, units, kind, source)
+    if says is None:
+        _require_even(values, source)
+        return Axis(*_anchor(values.size, source, years, units, ends), kind)
+    if calendar or not _ELAPSED.match(units or ""):
+        return _checked(says, values, kind, source, ends)
+    try:
+        return _checked(says, values, kind, source, ends)
+    except TimeAxisError:
+        for other in ("noleap", "360_day"):
+            stamps = _decode_months(values, units, other, source)
+            if stamps is not None and _is_whole(stamps, values, source, ends):
+                return _checked(stamps, values, other, source, ends)
+        raise
+
+
+def _checked(
+    stamps: NDArray[np.int64],
+    values: NDArray[np.float64],
+    calendar: str,
+    source: str,
+    ends: int | None,
+) -> Axis:
+    """Return consecutive months or years that end as declared, or refuse."""
     if not stamps.size:
         raise TimeAxisError(
             f"{source}: the time axis is empty, but months are needed. Get the file "
             f"again."
         )
     months, frequency = _restamp(stamps, values, source)
-    return Axis(months, frequency, kind)
+    last = months[-1].astype("datetime64[Y]").astype(int) + 1970
+    is_december = frequency == "year" or months[-1].astype(int) % 12 == 11
+    if ends is not None and not (last == ends and is_december):
+        raise TimeAxisError(
+            f"{source}: the {months.size} steps are stamped {months[0]} to "
+            f"{months[-1]}, but the catalog entry says that the file ends with {ends}. "
+            f"If it does, declare its true 'calendar', or 'time_units: {COUNTED}' to "
+            f"count the steps back from {ends}; if not, correct 'ends'."
+        )
+    return Axis(months, frequency, calendar)
+
+
+def _is_whole(
+    stamps: NDArray[np.int64],
+    values: NDArray[np.float64],
+    source: str,
+    ends: int | None,
+) -> bool:
+    """Tell whether a calendar that nobody named gives whole years."""
+    try:
+        axis = _checked(stamps, values, "standard", source, ends)
+    except TimeAxisError:
+        return False
+    first = int(axis.months[0].astype(int))
+    return first % 12 == 0 and (axis.frequency == "year" or stamps.size % 12 == 0)
+
+
+def _require_even(values: NDArray[np.float64], source: str) -> None:
+    """Refuse a hole, a repeat or disorder in numbers that are no dates.
+
+    An axis that is the same number throughout has no order to be wrong.
+    """
+    gaps = np.diff(values)
+    if not gaps.size or (gaps == 0).all():
+        return
+    if gaps.min() <= 0 or gaps.max() > _EVEN * gaps.min():
+        place = int(np.argmin(gaps) if gaps.min() <= 0 else np.argmax(gaps))
+        raise TimeAxisError(
+            f"{source}: the times say no date, and after {values[place]:g} (step "
+            f"{place + 1} of {values.size}) comes {values[place + 1]:g}, where even "
+            f"steps are needed to count them: a step is missing, doubled or out of "
+            f"order. Get the file again, or declare 'time_units' in the catalog entry."
+        )
 
 
 def _calendar(calendar: str | None, source: str) -> str:
@@ -93,14 +177,10 @@ def _calendar(calendar: str | None, source: str) -> str:
 
 
 def _decode_months(
-    values: NDArray[np.float64], units: str, calendar: str, source: str
+    values: NDArray[np.float64], units: str | None, calendar: str, source: str
 ) -> NDArray[np.int64] | None:
     """Return months since 1970-01, or None if the axis says nothing."""
-    if not np.isfinite(values).all():
-        raise TimeAxisError(
-            f"{source}: {int((~np.isfinite(values)).sum())} of {values.size} times "
-            f"are missing, but all are needed. Get the file again."
-        )
+    units = units or ""
     if _ELAPSED.match(units):
         return _from_elapsed(values, units, calendar, source)
     if found := _MONTHS.match(units):
@@ -115,7 +195,17 @@ def _decode_months(
         return _from_pattern(values, found[1].lower())
     if values.size and values.min() > _FIRST_YEAR and values.max() < _LAST_YEAR:
         return _from_years(values)
+    for kind, digits in (("month", 1), ("day", 100)):
+        if _is_date(values / digits):
+            return _from_pattern(values, kind)
     return None
+
+
+def _is_date(values: NDArray[np.float64]) -> bool:
+    """Tell whether all numbers are years and months, as in 200001."""
+    year, month = np.divmod(np.floor(values), 100)
+    inside = (year > _FIRST_YEAR) & (year < _LAST_YEAR) & (month >= 1) & (month <= 12)
+    return bool(values.size and inside.all())
 
 
 def _from_elapsed(
@@ -188,7 +278,7 @@ def _restamp(
     # Steps of a constant 30.4 days, or a calendar read wrongly, put single stamps
     # into a neighbouring month; the count is right and the steps are even.
     gaps = np.diff(values)
-    is_even = gaps.max() <= 1.15 * gaps.min()
+    is_even = gaps.max() <= _EVEN * gaps.min()
     first = stamps[0]
     drift = np.abs(stamps - (first + np.arange(count))).max()
     if is_even and drift <= 1 and abs(stamps[-1] - first + 1 - count) <= 1:
@@ -213,8 +303,11 @@ def _anchor(
     source: str,
     years: tuple[int, int | None] | None,
     units: str | None,
+    ends: int | None,
 ) -> tuple[NDArray[np.datetime64], Frequency]:
-    """Place an axis that says nothing by declared years or the file's name."""
+    """Place an axis that says nothing by what the catalog or the file's name says."""
+    if ends is not None:
+        return _anchor_end(count, source, years, ends)
     spans = [] if years is None or years[1] is None else [(years[0], years[1])]
     spans += [(int(a), int(b)) for a, b in _YEAR_RANGE.findall(source)[-1:]]
     for first, last in spans:
@@ -229,7 +322,28 @@ def _anchor(
     raise TimeAxisError(
         f"{source}: the time unit is {units!r}, which says no date, and {count} steps "
         f"are neither the months nor the years of {wanted}. Declare the 'years' that "
-        f"the file holds in the catalog entry."
+        f"the file holds in the catalog entry, or the year in which it 'ends'."
+    )
+
+
+def _anchor_end(
+    count: int, source: str, years: tuple[int, int | None] | None, ends: int
+) -> tuple[NDArray[np.datetime64], Frequency]:
+    """Count steps back from the end: months if those reach the declared years.
+
+    324 steps that end in 2024 may be the months since 1998 or the years since 1701.
+    """
+    after = np.datetime64(f"{ends + 1:04d}-01", "M")
+    wanted = ends if years is None else years[0]
+    first = ends + 1 - count // 12
+    if count and count % 12 == 0 and _FIRST_YEAR <= first <= wanted:
+        return after - np.arange(count, 0, -1), "month"
+    if count and _FIRST_YEAR <= ends + 1 - count <= wanted:
+        return after - 12 * np.arange(count, 0, -1), "year"
+    raise TimeAxisError(
+        f"{source}: {count} steps that end with {ends} are neither months nor years "
+        f"that begin with {wanted} or before. Correct 'years' or 'ends' in the catalog "
+        f"entry."
     )
 
 

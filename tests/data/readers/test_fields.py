@@ -163,11 +163,10 @@ def test_a_web_page_is_refused(tmp_path: Path, start: str) -> None:
         read(path)
 
 
-@pytest.mark.parametrize(("start", "kind"), [(b"\x1f\x8b", "gzip"), (b"PK", "zip")])
-def test_an_archive_is_refused(tmp_path: Path, start: bytes, kind: str) -> None:
+def test_a_zip_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.nc"
-    path.write_bytes(start + b"\x00" * 20)
-    with pytest.raises(UserError, match=rf"a\.nc is a {kind} archive.*Unpack it"):
+    path.write_bytes(b"PK" + b"\x00" * 20)
+    with pytest.raises(UserError, match=r"a\.nc is a zip archive.*Unpack it"):
         read(path)
 
 
