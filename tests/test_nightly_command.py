@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import emulator
 from emulator import cli
@@ -14,6 +16,8 @@ from emulator.data.testbed import feed, generate
 from emulator.nightly import journal
 from emulator.nightly.journal import Outcome
 from tests.nightly.deployments import moment
+
+DOMAINS = ("land", "ocean")
 
 Nightly = Callable[..., tuple[int, str, str]]
 
@@ -74,27 +78,47 @@ def test_night_without_a_run_exits_with_one(nightly: Nightly) -> None:
     assert nightly("status")[0] == 0
 
 
-@pytest.mark.slow
-def test_nights_on_the_testbed(
-    nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Simulated weather as a centre offers it; a map, a revision, a replay."""
+@dataclass
+class Earth:
+    """A testbed with runs, prepared forcing and a feed.
+
+    Attributes:
+        folder: Of the testbed.
+        root: Where commands are run, and the feed lies.
+        chosen: Settings of its nights.
+    """
+
+    folder: Path
+    root: Path
+    chosen: list[str]
+
+    def offer(self, day: date, first: str) -> None:
+        """Let both sources have what a centre would offer on a day."""
+        for domain in DOMAINS:
+            feed.publish(
+                self.folder,
+                self.root / "offers",
+                domain=domain,
+                as_of=day,
+                first=np.datetime64(first, "M"),
+            )
+
+
+@pytest.fixture
+def earth(nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Earth:
+    """Return a testbed whose teachers end with 2008, its weather with 2010."""
     folder = generate(tmp_path / "data", grid_step=15, first=2000, last=2009)
     monkeypatch.setenv("SINK_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("SINK_CATALOG", str(folder / "catalog"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     quick = ["model=pointwise", "learning.steps=4", "learning.validate_every=2"]
     quick += ["learning.warmup_steps=1", "learning.cells_per_batch=32"]
-    chosen = ["until=2010-02", "sanity.reach=1000"]
-    for domain in ("land", "ocean"):
-        own = tmp_path / "conf"
-        for group, text in (
-            ("data", "name: tiny\nyears: [2000, 2009]\nhistory_years: 3\n"),
-            (
-                "split",
-                "train: [2000, 2009]\nvalidation: [2004, 2005]\ntest: [2009, 2009]",
-            ),
-        ):
+    chosen = ["sanity.reach=1000", "completions=2"]
+    own = tmp_path / "conf"
+    years = "train: [2000, 2008]\nvalidation: [2004, 2005]\ntest: [2008, 2008]"
+    for domain in DOMAINS:
+        data = f"name: tiny_{domain}\nyears: [2000, 2008]\nhistory_years: 3\n"
+        for group, text in (("data", data), ("split", years)):
             (own / group).mkdir(parents=True, exist_ok=True)
             (own / group / f"tiny_{domain}.yaml").write_text(
                 f"defaults: [testbed_{domain}, _self_]\n{text}\n"
@@ -106,20 +130,16 @@ def test_nights_on_the_testbed(
         (run,) = Path("runs").glob(f"{domain}-*")
         chosen += [f"{domain}={run}", f"{domain}_forcing=testbed_weather_{domain}"]
         chosen += [f"{domain}_source.url={tmp_path / 'offers' / domain}"]
+    nightly("status")  # what the commands above said is read
+    return Earth(folder, tmp_path, chosen)
 
-    def offer(day: str) -> None:
-        for domain in ("land", "ocean"):
-            first = np.datetime64("2010-03", "M")
-            feed.publish(
-                folder,
-                tmp_path / "offers",
-                domain=domain,
-                as_of=date.fromisoformat(day),
-                first=first,
-            )
 
+@pytest.mark.slow
+def test_nights_on_the_testbed(nightly: Nightly, earth: Earth) -> None:
+    """Simulated weather as a centre offers it; a map, a revision, a replay."""
+    chosen = [*earth.chosen, "until=2010-02"]
     for day, status in (("2010-04-08", [1, 2]), ("2010-06-08", [0, 1, 1, 2])):
-        offer(day)
+        earth.offer(date.fromisoformat(day), "2010-03")
         code, said, wrong = nightly(*chosen, f"now={day}T03:00")
         assert (code, wrong) == (0, "")
         assert "sink map: nightly/sink.zarr" in said
@@ -128,10 +148,11 @@ def test_nights_on_the_testbed(
     assert sink["revision"].sel(time="2010-03") == 1
     code, said, _ = nightly(*chosen, "now=2010-06-08T04:00")
     assert (code, said.split(" (")[0]) == (0, "nothing new")
-    (tmp_path / "offers").rename(tmp_path / "away")
+    offers, away = earth.root / "offers", earth.root / "away"
+    offers.rename(away)
     assert nightly(*chosen, "now=2010-06-09T03:00")[0] == 3
-    (tmp_path / "away").rename(tmp_path / "offers")
-    offer("2010-06-10")
+    away.rename(offers)
+    earth.offer(date(2010, 6, 10), "2010-03")
     assert nightly(*chosen, "now=2010-06-10", "sanity.land=[-1e-9,1e-9]")[0] == 4
     assert nightly(*chosen, "now=2010-06-10")[0] == 0
     days = ["--from", "2010-04-01", "--to", "2010-06-09"]
@@ -140,3 +161,37 @@ def test_nights_on_the_testbed(
     again = emulator.open_sink("nightly-replay")
     then = emulator.open_sink("nightly", as_of="2010-06-09")
     np.testing.assert_allclose(again["nbp_mean"], then["nbp_mean"], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_years_of_nights_are_one_prediction_from_final_forcing(
+    nightly: Nightly, earth: Earth
+) -> None:
+    day = date(2009, 2, 8)
+    while day < date(2011, 5, 1):
+        earth.offer(day, "2009-01")
+        until = "until=2008-12"
+        code, _, wrong = nightly(*earth.chosen, until, f"now={day}T03:00")
+        assert (code, wrong) == (0, "")
+        day = (day.replace(day=1) + timedelta(days=32)).replace(day=8)
+    sink = emulator.open_sink("nightly").load()
+    revised = sink["revision"].sel(time=slice("2009", None))
+    # Partial, then preliminary, then final: each month but the first two.
+    assert (revised >= 1).all()
+    assert (sink["status"] == 0).all()
+    now = ["now=2011-05-01", "root=whole", "land_source.url=", "ocean_source.url="]
+    assert nightly(*earth.chosen, *now)[0] == 0
+    whole = emulator.open_sink("whole").load()
+    assert whole["time"].equals(sink["time"])
+    apart = {"issued", "revision", "forcing_source"}
+    for name in sorted(set(map(str, whole.data_vars)) - apart):
+        np.testing.assert_allclose(
+            sink[name], whole[name], rtol=1e-4, atol=1e-6 * scale(whole[name])
+        )
+    (march,) = emulator.open_sink("nightly", as_of="2009-04-30")["status"][-2:-1]
+    assert march == 1
+
+
+def scale(field: xr.DataArray) -> float:
+    """Return the size of a variable's numbers."""
+    return float(np.nanmax(np.abs(field))) if field.dtype.kind == "f" else 1.0

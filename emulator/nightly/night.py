@@ -180,7 +180,7 @@ def _night(work: _Work) -> Outcome:
         for domain, name in settings.runs.items()
     }
     emulators = {domain: _open(domain, path) for domain, path in folders.items()}
-    beside = extras(work.repo, folders)
+    beside = extras(work.root, folders)
     if not settings.dry_run:
         mirror.repair(work.root, keep=settings.keep_exports, extras=beside)
 

@@ -133,6 +133,22 @@ def test_new_month_is_appended(begun: Deployment) -> None:
     assert found["issued"].to_numpy()[-1] == np.datetime64("2008-12-06T03:00")
 
 
+def test_vintages_stand_side_by_side(first: Deployment, tmp_path: Path) -> None:
+    shutil.copytree(first.root, tmp_path / "nightly", symlinks=True)
+    made = Deployment(replace(first.settings, root=str(tmp_path / "nightly")))
+    made.offer("2008-11")
+    made.night("2008-12-06")
+    told = xr.open_zarr(made.root / "tables" / "vintages.zarr")
+    assert told["vintage"].to_numpy().tolist() == ["v2008-11", "v2008-12"]
+    known = told["months_known"].sel(flux="nbp", year=2008).to_numpy()
+    assert known.tolist() == [10, 11]
+    before = xr.open_zarr(first.root / "tables" / "vintages.zarr")
+    one = told["budget_year_to_date"].sel(vintage="v2008-11")
+    np.testing.assert_array_equal(
+        one.sel(year=before["year"]), before["budget_year_to_date"][0]
+    )
+
+
 def test_revision_is_counted_where_numbers_changed(begun: Deployment) -> None:
     begun.offer("2008-11", status="preliminary", warmer=2.0)
     begun.offer("2008-12", status="preliminary")
@@ -350,6 +366,7 @@ def test_many_nights_are_one_prediction_from_final_forcing(
     same(sink(begun), sink(whole))
 
 
+@pytest.mark.slow
 def test_intervals_and_draws_are_those_of_a_whole_map(
     runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
