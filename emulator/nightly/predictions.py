@@ -229,7 +229,7 @@ def refreshed(work: Task, since: np.datetime64, *, completions: int = 0) -> xr.D
     stored = work.stored
     if work.stale.any():
         fresh = ask(emulator, work.forcing, work.stale)
-        _require_end(emulator, fresh, months)
+        _require_end(emulator, fresh, months[work.stale][-1])
     if stored is None:
         found = fresh.sel(time=slice(since, None))
         begins = int(np.searchsorted(months, as_months(found["time"].to_numpy())[0]))
@@ -390,12 +390,12 @@ def _is_same(old: Floats, new: Floats) -> bool:
     return difference <= ROUNDING * largest
 
 
-def _require_end(emulator: Emulator, fresh: xr.Dataset, months: Months) -> None:
+def _require_end(emulator: Emulator, fresh: xr.Dataset, wanted: np.datetime64) -> None:
     """Refuse to publish a map that ends before its forcing."""
     last = as_months(fresh["time"].to_numpy())[-1]
-    if last != months[-1]:
+    if last != wanted:
         raise CheckpointError(
-            f"The forcing of the {emulator.domain} reaches {months[-1]}, but the run "
+            f"The forcing of the {emulator.domain} reaches {wanted}, but the run "
             f"answers up to {last}: it needs {emulator.needs}. Train a run that is "
             f"carried further, and promote it."
         )

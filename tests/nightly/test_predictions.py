@@ -14,7 +14,7 @@ from emulator.data import forcing_archive
 from emulator.data.forcing_archive import Month
 from emulator.learning.fit import train
 from emulator.learning.inference import Emulator, open_run
-from emulator.models import ModelSettings
+from emulator.models import ModelSettings, PointwiseSettings
 from emulator.nightly import predictions
 from emulator.nightly.predictions import (
     KEY,
@@ -139,6 +139,21 @@ def test_a_revision_reaches_as_far_as_it_is_remembered(
     late = {"time": slice("2005-04", None)}
     changed = again["nbp"].sel(late) - before["nbp"].sel(late)
     assert (np.abs(changed) > 1e-13).any()
+
+
+def test_a_revision_that_nobody_remembers_is_predicted_alone(
+    land_store: Path, archive: Path, tmp_path: Path
+) -> None:
+    model = PointwiseSettings(memory=0)
+    settings = tiny_settings(model, steps=1, validate_every=1)
+    run = open_run(train(settings, land_store, tmp_path / "pointwise"))
+    before = whole(run, archive)
+    forcing_archive.record(archive, [arrival("2008-07", warmer=3.0)], now=NOW)
+    work = task(run, forcing_archive.read(archive), before)
+    assert work.months[work.stale].astype(str).tolist() == ["2008-07"]
+    found = refreshed(work, np.datetime64("2008-01", "M"))
+    again = whole(run, archive).sel(time="2008")
+    xr.testing.assert_allclose(found["nbp"], again["nbp"], rtol=1e-4, atol=1e-14)
 
 
 def test_nothing_new_is_nothing_to_do(run: Emulator, archive: Path) -> None:
