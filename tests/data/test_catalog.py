@@ -122,6 +122,26 @@ SIMULATION = {
             {"land_fraction": {"treatment": "multiply"}},
             "treatment 'multiply' needs 'variable' and 'file'",
         ),
+        (
+            {"variables": {"nbp": {"sum_of": ["gpp", "rh"]}, "gpp": {}, "rh": {}}},
+            r"'nbp' cannot be the sum of \['gpp', 'rh'\]\. nbp can be that of",
+        ),
+        (
+            {"variables": {"gpp": {"sum_of": ["npp", "ra"]}, "npp": {}, "ra": {}}},
+            "'gpp' cannot be the sum of",
+        ),
+        (
+            {"variables": {"npp": {"sum_of": ["gpp", "ra", "fFire"]}}},
+            "'npp' cannot be the sum of",
+        ),
+        (
+            {"variables": {"npp": {"sum_of": ["gpp", "ra"]}, "gpp": {}}},
+            r"'npp' is the sum of \['ra'\] among others, which no file holds",
+        ),
+        (
+            {"variables": {"nbp": {"sum_of": ["npp", "rh"], "sign": -1}}},
+            "'sum_of' stands with other keys",
+        ),
         ({"name": "other"}, "'name' is 'other', but must equal the name of the file"),
     ],
 )

@@ -175,6 +175,20 @@ def test_without_components_the_northern_summer_tells_the_sign() -> None:
     assert check_simulation(tiny.entry(), "S2", only, AREA).overridden == []
 
 
+def test_a_sum_is_not_judged_by_what_it_was_added_up_from() -> None:
+    # It agrees with its components whatever they are: only the season can tell.
+    found = fields()
+    found["nbp"].attrs["sum_of"] = "gpp ra rh fFire"
+    assert check_simulation(tiny.entry(), "S2", found, AREA).residual is None
+    turned = {
+        name: field.assign_coords(lat=[-60.0, -20.0, 20.0, 60.0])
+        for name, field in fields(nbp=-earth()["nbp"]).items()
+    }
+    turned["nbp"].attrs["sum_of"] = "gpp ra rh fFire"
+    with pytest.raises(GateError, match="summer minus winter at 40-65 N"):
+        check_simulation(tiny.entry(), "S2", turned, AREA)
+
+
 def test_a_season_that_is_not_there_tells_no_sign() -> None:
     flux = np.ones((3, 4, 8))
     spring = np.array([3, 4, 5])

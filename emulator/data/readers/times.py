@@ -101,9 +101,9 @@ def decode(
         return _checked(says, values, kind, source, ends)
     except TimeAxisError:
         for other in ("noleap", "360_day"):
-            stamps = _decode_months(values, units, other, source)
-            if stamps is not None and _is_whole(stamps, values, source, ends):
-                return _checked(stamps, values, other, source, ends)
+            axis = _in_whole_years(values, units, other, source, ends)
+            if axis is not None:
+                return axis
         raise
 
 
@@ -133,19 +133,25 @@ def _checked(
     return Axis(months, frequency, calendar)
 
 
-def _is_whole(
-    stamps: NDArray[np.int64],
+def _in_whole_years(
     values: NDArray[np.float64],
+    units: str | None,
+    calendar: str,
     source: str,
     ends: int | None,
-) -> bool:
-    """Tell whether a calendar that nobody named gives whole years."""
+) -> Axis | None:
+    """Return the axis in a calendar that nobody named, or None if it does not fit."""
     try:
-        axis = _checked(stamps, values, "standard", source, ends)
+        stamps = _decode_months(values, units, calendar, source)
+        axis = (
+            None if stamps is None else _checked(stamps, values, calendar, source, ends)
+        )
     except TimeAxisError:
-        return False
-    first = int(axis.months[0].astype(int))
-    return first % 12 == 0 and (axis.frequency == "year" or stamps.size % 12 == 0)
+        return None
+    if axis is None or axis.months[0].astype(int) % 12:
+        return None
+    is_whole = axis.frequency == "year" or axis.months.size % 12 == 0
+    return axis if is_whole else None
 
 
 def _require_even(values: NDArray[np.float64], source: str) -> None:

@@ -43,6 +43,16 @@ def test_months_are_read_in_order(tmp_path: Path) -> None:
     assert str(series.time.values[12])[:10] == "2001-01-01"
 
 
+@pytest.mark.parametrize("between", ["   ", "\t", ", "])
+def test_columns_without_a_header_are_named(tmp_path: Path, between: str) -> None:
+    # The CO2 of TRENDY: a year and a value a line, and nothing else.
+    lines = [f" {year}{between}{280 + year - 1999:.2f}" for year in range(1999, 2002)]
+    (tmp_path / "co2_ann.txt").write_text("\n".join(lines) + "\n")
+    layout = {"year": "year", "columns": ["year", "value"]}
+    series = readers.read(table(layout), "co2", None, tmp_path)
+    np.testing.assert_allclose(series, np.repeat([281.0, 282.0], 12))
+
+
 def test_annual_means_have_no_season(tmp_path: Path) -> None:
     write_monthly(tmp_path)
     layout = {**MONTHLY, "annual_mean": True}

@@ -43,6 +43,8 @@ def months_from(first: str, count: int) -> np.ndarray:
         (1901 + YEARS, None, None, "1901-01"),
         (200001 + np.arange(12) + 0.5, "month as %Y%m.%f", None, "2000-01"),
         (20000115 + 100 * np.arange(12) + 0.5, "day as %Y%m%d.%f", None, "2000-01"),
+        (200001 + np.arange(12.0), None, None, "2000-01"),
+        (20000115 + 100 * np.arange(12.0), None, None, "2000-01"),
     ],
 )
 def test_months_of_axes_that_occur(
@@ -98,6 +100,93 @@ def test_an_axis_that_says_nothing_is_placed_by_years(
     axis = decode(np.arange(1.0, count + 1), "d", None, source=source, years=years)
     assert axis.months[0] == np.datetime64(first, "M")
     assert axis.frequency == frequency
+
+
+@pytest.mark.parametrize(
+    ("count", "years", "first", "frequency"),
+    [
+        (3900, (1901, 2024), "1700-01", "month"),
+        (3888, (1901, 2024), "1701-01", "month"),
+        (264, (2003, 2024), "2003-01", "month"),
+        (325, (1901, 2024), "1700-01", "year"),
+        # Months would begin in 1998, after the years that are needed.
+        (324, (1901, 2024), "1701-01", "year"),
+        (24, None, "2023-01", "month"),
+    ],
+)
+def test_an_axis_that_says_nothing_is_counted_back_from_its_end(
+    count: int, years: tuple[int, int] | None, first: str, frequency: str
+) -> None:
+    values = np.arange(1.0, count + 1)
+    axis = decode(values, "d", None, source="f.nc", years=years, ends=2024)
+    assert axis.months[0] == np.datetime64(first, "M")
+    assert axis.months[-1] == np.datetime64(
+        "2024-12" if frequency == "month" else "2024-01", "M"
+    )
+    assert axis.frequency == frequency
+
+
+@pytest.mark.parametrize("count", [0, 100, 1200])
+def test_steps_that_do_not_reach_the_years_are_refused(count: int) -> None:
+    message = f"{count} steps that end with 2024 are neither months nor years that"
+    with pytest.raises(TimeAxisError, match=message):
+        decode(
+            np.arange(float(count)),
+            None,
+            None,
+            source="f.nc",
+            years=(1901, 2024),
+            ends=2024,
+        )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13], r"after 3 \(step 3 of 12\) comes 5"),
+        ([1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11], r"after 3 \(step 3 of 12\) comes 3"),
+        ([1, 2, 4, 3, 5, 6, 7, 8, 9, 10, 11, 12], r"after 4 \(step 3 of 12\) comes 3"),
+    ],
+)
+def test_numbers_that_are_no_dates_must_be_even(
+    values: list[int], message: str
+) -> None:
+    with pytest.raises(TimeAxisError, match=message):
+        decode(np.array(values, float), "d", None, source="f.nc", years=(2000, 2000))
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day"])
+def test_a_calendar_that_nobody_names_is_the_one_that_passes(calendar: str) -> None:
+    # 1700 in years of 365 or 360 days since the year 1, for 20 years.
+    stamps = [
+        cftime.datetime(1700 + i // 12, i % 12 + 1, 15, calendar=calendar)
+        for i in range(240)
+    ]
+    units = "days since 0001-01-01"
+    values = np.asarray(cftime.date2num(stamps, units, calendar), float)
+    axis = decode(values, units, None, source="f.nc", ends=1719)
+    np.testing.assert_array_equal(axis.months, months_from("1700-01", 240))
+    assert axis.calendar == calendar
+
+
+@pytest.mark.parametrize("calendar", [None, "noleap"])
+def test_an_end_that_no_calendar_gives_is_refused(calendar: str | None) -> None:
+    days = 365 * 300 + 30.4 * np.arange(24) + 15
+    message = r"24 steps are stamped 2000-01 to 2001-12, .* ends with 2024"
+    with pytest.raises(TimeAxisError, match=message if calendar else "ends with 2024"):
+        decode(days, "days since 1700-01-01", calendar, source="f.nc", ends=2024)
+
+
+def test_a_calendar_that_lacks_the_origin_is_not_tried() -> None:
+    # There is no 31 December in years of 360 days.
+    days = 365 * 300 + 30.4 * np.arange(24) + 15
+    with pytest.raises(TimeAxisError, match="but the catalog entry says that the file"):
+        decode(days, "days since 1699-12-31", None, source="f.nc", ends=2024)
+
+
+def test_years_must_be_whole_where_the_end_is_declared() -> None:
+    with pytest.raises(TimeAxisError, match="stamped 2024-01 to 2024-11, but"):
+        decode(np.arange(11.0), "months since 2024-01", None, source="f.nc", ends=2024)
 
 
 def test_months_stamped_at_their_end_go_back_by_one() -> None:
