@@ -99,3 +99,49 @@ def read(path: Path) -> Co2Record:
     # NOAA writes -99.99, -9.99 and -0.99 for what is missing.
     known = np.array([[np.nan if x < 0 else x for x in pair] for pair in values])
     return Co2Record(place, stamps, known[:, 0], known[:, 1], path.name)
+
+
+def read_daily(path: Path) -> Co2Record:
+    """Read the daily global trend, ``co2_trend_gl.csv`` or ``.txt``, as monthly means.
+
+    Months of which a day is missing are left out: the first and the running one.
+
+    Raises:
+        UserError: If the file is not there, or not of year, month, day, the smoothed
+            value and the trend.
+        TimeAxisError: If its days do not increase.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"No file '{path}'. Get co2_trend_gl.csv from "
+            f"https://gml.noaa.gov/ccgg/trends/gl_trend.html."
+        )
+    days, trend = [], []
+    text = path.read_text("utf-8-sig")
+    for line in text.replace(",", " ").splitlines():
+        values = line.split()
+        if not values or line.startswith(("#", "year")):
+            continue
+        try:
+            year, month, day = (int(value) for value in values[:3])
+            days.append(np.datetime64(f"{year:04d}-{month:02d}-{day:02d}", "D"))
+            _, one = (float(value) for value in values[3:])
+        except ValueError as error:
+            raise UserError(
+                f"{path} has the line {line!r}, but year, month, day, smoothed value "
+                f"and trend are needed ({error}). Get it again."
+            ) from None
+        trend.append(one if one > 0 else np.nan)
+    stamps, daily = np.array(days, "M8[D]"), np.array(trend)
+    if not stamps.size or (np.diff(stamps).astype(np.int64) < 1).any():
+        raise TimeAxisError(
+            f"{path} has {stamps.size} days that do not increase throughout. Get it "
+            f"again."
+        )
+    months, first = np.unique(stamps.astype("M8[M]"), return_index=True)
+    count = np.diff(np.append(first, daily.size))
+    length = (months + 1).astype("M8[D]") - months.astype("M8[D]")
+    is_whole = count == length.astype(np.int64)
+    means = np.add.reduceat(daily, first)[is_whole] / count[is_whole]
+    nothing = np.full(means.size, np.nan)
+    return Co2Record("global", months[is_whole], means, nothing, path.name)

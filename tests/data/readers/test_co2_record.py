@@ -7,7 +7,7 @@ import pytest
 
 from emulator.carbon.errors import TimeAxisError, UserError
 from emulator.carbon.growth import twelve_month_growth
-from emulator.data.readers.co2_record import read
+from emulator.data.readers.co2_record import read, read_daily
 
 DEFAULT = Path(__file__).resolve().parents[4] / "shared/data"
 SHARED = Path(os.environ.get("SINK_SHARED_DATA", DEFAULT))
@@ -119,3 +119,18 @@ def test_a_station_is_not_the_globe() -> None:
     # 2023: 3.3 against 2.7 ppm, the whole anomaly of that year.
     assert 0.5 < local[0] - whole[0] < 0.7
     assert -0.5 < local[1] - whole[1] < -0.3
+
+
+def test_daily_trends_must_be_that(tmp_path: Path) -> None:
+    path = tmp_path / "co2_trend_gl.csv"
+    with pytest.raises(UserError, match=r"No file .*Get co2_trend_gl.csv"):
+        read_daily(path)
+    path.write_text("2024,1,1,420.1\n")
+    with pytest.raises(UserError, match=r"has the line '2024 1 1 420\.1', but year"):
+        read_daily(path)
+    path.write_text("2024,1,32,420.1,419.0\n")
+    with pytest.raises(UserError, match="Get it again"):
+        read_daily(path)
+    path.write_text("2024,1,2,420.1,419.0\n2024,1,1,420.1,419.0\n")
+    with pytest.raises(TimeAxisError, match="has 2 days that do not increase"):
+        read_daily(path)
