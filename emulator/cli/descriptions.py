@@ -171,11 +171,12 @@ COMMANDS = {
         "to run it from cron or systemd.",
         examples=(
             "nightly ocean=null forcing=lpjwsl_forcing land_source.url=/new/months",
+            "nightly nightly=era5 forcing=mine",
             "nightly dry_run=true",
             "nightly health",
             "nightly replay --from 2025-07-01 --to 2025-07-31",
         ),
-        groups=("source",),
+        groups=("source", "nightly"),
         usage="[options] [status | health | replay] [KEY=VALUE ...]",
     ),
     "adapt": Command(

@@ -191,7 +191,7 @@ def _whole(look: _Look, offer: Offer) -> Month:
         co2=co2,
         status=offer.status,
         days_seen=length_of(offer.month),
-        source=offer.name,
+        source=offer.source or offer.name,
         checksum=checksum(path),
     )
 

@@ -161,6 +161,20 @@ def seed(
         session.commit(f"seeded with {months[0]} to {months[count - 1]}")
 
 
+def is_seeded(forcing: xr.Dataset) -> NDArray[np.bool_]:
+    """Return whether each month is of the store with which an archive began.
+
+    Such a month has no file of its own: its checksum is that of its fields.
+
+    Args:
+        forcing: As ``read`` returns it.
+
+    Returns:
+        Shape (time,).
+    """
+    return np.asarray(forcing["checksum"].to_numpy() == forcing["fields"].to_numpy())
+
+
 def read(archive: Path, snapshot: str | None = None) -> xr.Dataset:
     """Open the forcing of an archive lazily, as it is now or was once.
 

@@ -96,6 +96,7 @@ class Offer:
         kind: One of ``KINDS``.
         sha256: Its SHA-256; None where the source does not say.
         size: Its length, bytes; None where the source does not say.
+        source: Where its data are from, for people; None where that is its name.
     """
 
     url: str
@@ -105,6 +106,7 @@ class Offer:
     kind: str
     sha256: str | None = None
     size: int | None = None
+    source: str | None = None
 
     @property
     def status(self) -> int:
@@ -243,7 +245,8 @@ def _offer(
         return None
     stamp, day, kind = said
     size, sha256 = entry.get("bytes"), entry.get("sha256")
-    return Offer(f"{folder}/{name}", name, stamp, day, kind, sha256, size)
+    source = entry.get("source")
+    return Offer(f"{folder}/{name}", name, stamp, day, kind, sha256, size, source)
 
 
 def _guess(

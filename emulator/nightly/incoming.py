@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emulator.carbon.errors import SettingsError, SourceError
-from emulator.data import arrivals, forcing_archive
+from emulator.data import arrivals, feeding, forcing_archive
 from emulator.nightly.inputs import find_store
 from emulator.nightly.journal import Journal
 from emulator.nightly.night_settings import NightSettings
@@ -30,9 +30,13 @@ def from_sources(settings: NightSettings) -> Collect:
 
     def collect(domain: str, into: Path, now: datetime) -> object:
         source = settings.source_of(domain)
+        downloads = into.parents[1] / DOWNLOADS / domain
+        if source.products:
+            products = list(source.products.values())
+            table = Path(source.co2_table)
+            return feeding.collect(products, table, into, downloads, now=now)
         if not source.url:
             return None
-        downloads = into.parents[1] / DOWNLOADS / domain
         return arrivals.collect(source, into, downloads, now=now)
 
     return collect

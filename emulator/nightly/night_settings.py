@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from emulator.carbon.errors import SettingsError
+from emulator.data.feeding import ProductSettings
 from emulator.data.offers import SourceSettings
 from emulator.nightly.budget_settings import BudgetSettings
 from emulator.nightly.sanity import SanitySettings
@@ -20,12 +21,27 @@ class NightSource(SourceSettings):
     Attributes:
         url: As of ``SourceSettings``; empty for no source, so that only what the
             archive holds is used.
+        products: Folders with files of products instead of a url, each under a name
+            of your own; of two that tell a variable the first counts.
+        co2_table: NOAA's monthly CO2 or daily trend, for products.
     """
 
     url: str = ""
+    products: dict[str, ProductSettings] = field(default_factory=dict)
+    co2_table: str = ""
 
     def __post_init__(self) -> None:
-        """Check a source that there is."""
+        """Check a source that there is.
+
+        Raises:
+            SettingsError: If a value is impossible, or it is not one source.
+        """
+        if self.products and (self.url or not self.co2_table):
+            raise SettingsError(
+                f"A source is a url, or products and a co2_table: got url "
+                f"{self.url!r}, co2_table {self.co2_table!r} and products "
+                f"{list(self.products)}."
+            )
         if self.url:
             super().__post_init__()
 
