@@ -141,7 +141,8 @@ def lay_out(
         SettingsError: If no product tells a variable of the archive.
         SourceError: If the table of CO2 cannot be read.
     """
-    names = [str(name) for name, one in forcing.items() if one.ndim == 3]
+    # In an order of their own: a store opens in any.
+    names = sorted(str(name) for name, one in forcing.items() if one.ndim == 3)
     parts = []
     refused: list[str] = []
     for number, (product, told) in enumerate(_shared_out(products, names)):
