@@ -1,8 +1,15 @@
-"""Find and read the catalog: one YAML file a product, checked when loaded."""
+"""Find and read the catalog: one YAML file a product, checked when loaded.
+
+A file of many alike, such as all models of one round of TRENDY, has two keys beside its
+name: ``every`` holds what they share, ``models`` what is special to each. Its entries
+are called ``FILE.MODEL``.
+"""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -39,7 +46,11 @@ def find_catalog_dirs(extra: Sequence[str | Path] = ()) -> list[Path]:
 def names(dirs: Sequence[str | Path] | None = None) -> list[str]:
     """Return the names of all entries, in order."""
     folders = find_catalog_dirs() if dirs is None else dirs
-    return sorted({path.stem for d in folders for path in Path(d).glob("*.yaml")})
+    found: dict[str, list[str]] = {}
+    for folder in folders:
+        for path in Path(folder).glob("*.yaml"):
+            found.setdefault(path.stem, _names_in(path))
+    return sorted({name for held in found.values() for name in held})
 
 
 def load(name: str, dirs: Sequence[str | Path] | None = None) -> Entry:
@@ -57,25 +68,93 @@ def load(name: str, dirs: Sequence[str | Path] | None = None) -> Entry:
         CatalogError: If there is no such entry, or it breaks the schema.
     """
     folders = find_catalog_dirs() if dirs is None else dirs
+    stem, _, model = name.partition(".")
     for folder in folders:
-        path = Path(folder) / f"{name}.yaml"
-        if path.is_file():
-            return read_entry(path)
+        for path, which in ((f"{name}.yaml", ""), (f"{stem}.yaml", model)):
+            if (Path(folder) / path).is_file():
+                return read_entry(Path(folder) / path, which)
     raise CatalogError(
         f"There is no catalog entry '{name}' in {[str(d) for d in folders]}. "
         f"Entries are {names(folders)}; `sink-emulator catalog list` shows them."
     )
 
 
-def read_entry(path: Path) -> Entry:
+def read_entry(path: Path, model: str = "") -> Entry:
     """Read and check one YAML file.
 
+    Args:
+        path: The file.
+        model: Which of its models, if it holds many.
+
     Raises:
-        CatalogError: If it is no YAML, or breaks the schema.
+        CatalogError: If it is no YAML, breaks the schema, or has no such model.
     """
+    said = _read_yaml(path)
+    if not model and not (isinstance(said, Mapping) and "models" in said):
+        return parse_entry(path.stem, said, str(path))
+    every, models = _read_models(said, path)
+    if model not in models:
+        raise CatalogError(
+            f"{path} holds the models {sorted(models)}, and '{model}' is none of them. "
+            f"Ask for one of them as '{path.stem}.MODEL'."
+        )
+    name = f"{path.stem}.{model}"
+    merged = {**_merged(every, models[model] or {}), "name": name}
+    return parse_entry(name, merged, f"{path}, model '{model}'")
+
+
+def _read_yaml(path: Path) -> Any:
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise CatalogError(f"{path} is no readable YAML: {reason}") from None
-    return parse_entry(path.stem, said, str(path))
+
+
+def _names_in(path: Path) -> list[str]:
+    """Return the entries of a file; one that cannot be read stands for itself."""
+    # Most files hold one product: the key is looked for before YAML is parsed.
+    if not re.search(rb"^models\s*:", path.read_bytes(), re.M):
+        return [path.stem]
+    try:
+        _, models = _read_models(_read_yaml(path), path)
+    except CatalogError:
+        return [path.stem]
+    return [f"{path.stem}.{model}" for model in models]
+
+
+def _read_models(
+    said: Any, path: Path
+) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any] | None]]:
+    """Return what all models of a file share, and what is special to each."""
+    keys = {"name", "every", "models"}
+    is_right = (
+        isinstance(said, Mapping)
+        and set(said) == keys
+        and said["name"] == path.stem
+        and isinstance(said["every"], Mapping)
+        and isinstance(said["models"], Mapping)
+        and all(
+            row is None or isinstance(row, Mapping) for row in said["models"].values()
+        )
+    )
+    if not is_right:
+        raise CatalogError(
+            f"{path} must have the keys {sorted(keys)} and no others to hold several "
+            f"models: 'name' equal to the name of the file, 'every' with the keys that "
+            f"they share, 'models' with the keys of each by its name."
+        )
+    return said["every"], said["models"]
+
+
+def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys of both, one's own before the shared; null removes a shared key."""
+    merged = dict(shared)
+    for key, value in own.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = _merged(merged[key], value)
+        else:
+            merged[key] = value
+    return merged

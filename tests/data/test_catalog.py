@@ -225,6 +225,91 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path, content: str) -> None
         catalog.load("tiny", [tmp_path])
 
 
+# --- files of many models ---------------------------------------------------
+
+MODELS = {
+    "alder": {"label": "ALDER", "simulations": {"S0": SIMULATION}},
+    "birch": {"variables": {"nbp": {"units": "g m-2 s-1"}, "gpp": None}},
+    "cedar": None,
+}
+
+
+def write_models(folder: Path, **changes: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    every = {k: v for k, v in said().items() if k != "name"}
+    every["variables"] = {"nbp": {"sign": -1}, "gpp": {}}
+    content = {"name": "many", "every": every, "models": MODELS} | changes
+    kept = {key: value for key, value in content.items() if value != "absent"}
+    (folder / "many.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
+
+
+def test_a_file_of_many_models_holds_an_entry_of_each(tmp_path: Path) -> None:
+    write_models(tmp_path)
+    assert catalog.names([tmp_path]) == ["many.alder", "many.birch", "many.cedar"]
+    alder = catalog.load("many.alder", [tmp_path])
+    assert (alder.name, alder.title) == ("many.alder", "ALDER")
+    assert list(alder.simulations) == ["S2", "S0"]
+    assert list(alder.variables) == ["nbp", "gpp"]
+
+
+def test_a_model_adds_to_what_all_share_and_null_takes_away(tmp_path: Path) -> None:
+    write_models(tmp_path)
+    birch = catalog.load("many.birch", [tmp_path])
+    assert list(birch.variables) == ["nbp"]
+    assert birch.variables["nbp"].units == "g m-2 s-1"
+    assert birch.variables["nbp"].sign == -1
+    cedar = catalog.load("many.cedar", [tmp_path])
+    assert list(cedar.variables) == ["nbp", "gpp"]
+
+
+def test_a_model_of_ones_own_replaces_one_of_many(tmp_path: Path) -> None:
+    write_models(tmp_path / "shipped")
+    (tmp_path / "mine").mkdir()
+    own = said(name="many.birch", label="MINE")
+    (tmp_path / "mine" / "many.birch.yaml").write_text(yaml.safe_dump(own))
+    folders = [tmp_path / "mine", tmp_path / "shipped"]
+    assert catalog.names(folders) == ["many.alder", "many.birch", "many.cedar"]
+    assert catalog.load("many.birch", folders).title == "MINE"
+    assert catalog.load("many.alder", folders).title == "ALDER"
+
+
+@pytest.mark.parametrize("name", ["many", "many.oak"])
+def test_a_model_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
+    write_models(tmp_path)
+    message = r"many\.yaml holds the models \['alder', .*Ask for one .*'many\.MODEL'"
+    with pytest.raises(CatalogError, match=message):
+        catalog.load(name, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"every": "absent"},
+        {"every": 3},
+        {"models": ["alder"]},
+        {"models": {"alder": 3}},
+        {"name": "few"},
+        {"label": "X"},
+    ],
+)
+def test_a_file_of_many_models_has_three_keys(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    write_models(tmp_path, **changes)
+    message = r"must have the keys \['every', 'models', 'name'\] and no others"
+    with pytest.raises(CatalogError, match=message):
+        catalog.load("many.alder", [tmp_path])
+    # It is listed all the same, so that asking for it says what is wrong.
+    assert catalog.names([tmp_path]) == ["many"]
+
+
+def test_what_is_wrong_in_a_model_names_the_model(tmp_path: Path) -> None:
+    write_models(tmp_path, models={"alder": {"raeder": "x"}})
+    message = r"many\.yaml, model 'alder': unknown key 'raeder'"
+    with pytest.raises(CatalogError, match=message):
+        catalog.load("many.alder", [tmp_path])
+
+
 def keys_of(schema: type) -> set[str]:
     return {item.name for item in dataclasses.fields(schema)}
 
