@@ -99,6 +99,14 @@ def test_catalog_shows_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
     assert "reader: trendy" in shown
 
 
+def test_catalog_shows_one_model_of_many(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog", "show", "trendy_v14.cardamom"]) == 0
+    shown = capsys.readouterr().out
+    assert "trendy_v14.yaml, model 'cardamom'" in shown
+    assert "label: CARDAMOM" in shown
+    assert "CLASSIC" not in shown
+
+
 def test_catalog_of_a_user_comes_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

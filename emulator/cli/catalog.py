@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from emulator.carbon.errors import CatalogError, SettingsError
 from emulator.cli.output import say, working
 from emulator.data import catalog as entries
@@ -53,11 +55,15 @@ def _list() -> None:
 
 
 def _show(name: str) -> None:
-    folders = entries.find_catalog_dirs()
-    entries.load(name, folders)
-    path = next(p for d in folders if (p := d / f"{name}.yaml").is_file())
-    say(f"# {path}")
-    say(path.read_text(encoding="utf-8").rstrip())
+    path, model = entries.find(name)
+    entry = entries.read_entry(path, model)
+    if model:
+        say(f"# {path}, model '{model}' with the keys that all share")
+        said = yaml.safe_dump(entry.to_dict(), sort_keys=False, allow_unicode=True)
+    else:
+        said = path.read_text(encoding="utf-8")
+        say(f"# {path}")
+    say(said.rstrip())
 
 
 def _check(name: str, data_root: Path) -> None:

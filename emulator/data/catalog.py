@@ -67,12 +67,23 @@ def load(name: str, dirs: Sequence[str | Path] | None = None) -> Entry:
     Raises:
         CatalogError: If there is no such entry, or it breaks the schema.
     """
+    return read_entry(*find(name, dirs))
+
+
+def find(name: str, dirs: Sequence[str | Path] | None = None) -> tuple[Path, str]:
+    """Return the file of the entry ``name``, and which of its models it is, if any.
+
+    Arguments are those of ``load``.
+
+    Raises:
+        CatalogError: If there is no such file.
+    """
     folders = find_catalog_dirs() if dirs is None else dirs
     stem, _, model = name.partition(".")
     for folder in folders:
-        for path, which in ((f"{name}.yaml", ""), (f"{stem}.yaml", model)):
-            if (Path(folder) / path).is_file():
-                return read_entry(Path(folder) / path, which)
+        for file, which in ((f"{name}.yaml", ""), (f"{stem}.yaml", model)):
+            if (Path(folder) / file).is_file():
+                return Path(folder) / file, which
     raise CatalogError(
         f"There is no catalog entry '{name}' in {[str(d) for d in folders]}. "
         f"Entries are {names(folders)}; `sink-emulator catalog list` shows them."
