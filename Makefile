@@ -20,7 +20,7 @@ comma := ,
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup system demo test test-all lint format types contracts notebooks bench \
-        docs results clean
+        docs results faults clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -43,6 +43,9 @@ test-all: $(CORE)-dev ## All tests, the slow ones too
 
 test-slow: $(CORE)-dev
 	$(BIN)/python -m pytest -m slow
+
+faults: $(CORE)-dev ## Every fault a night must survive, in full counts, into docs/operations.md
+	$(BIN)/python -m tests.nightly.fault_table $(ARGS)
 
 lint: $(CORE)-dev ## Style and format, notebooks too
 	$(BIN)/ruff check .

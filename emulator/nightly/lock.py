@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from emulator.carbon.errors import LockError
+from emulator.carbon.errors import LockError, StoreError
 
 LOCK_FILE = "lock"
 
@@ -27,9 +27,16 @@ def alone(root: Path) -> Iterator[None]:
 
     Raises:
         LockError: If another night runs.
+        StoreError: If the folder cannot be written.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    handle = os.open(root / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(root / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(
+            f"{root} cannot be written ({error.strerror}). Mend its permissions or its "
+            f"disk, or give the deployment another root=FOLDER."
+        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -30,8 +30,14 @@ from emulator.nightly.places import ARCHIVE, EXPORTS, MIRROR
 
 from .nights import assembled, predictions
 
+KILLS_PUBLISHING = 20
+"""Kills of the part of a night that publishes."""
+
 KILLS = int(os.environ.get("SINK_KILLS", "20"))
-"""Kills of a test; `make faults` asks for more."""
+"""Kills of whole nights in a test; `make faults` asks for more."""
+
+DISKS = int(os.environ.get("SINK_DISKS", "8"))
+"""Amounts of room that a full disk has left in a test of whole nights."""
 
 PUBLISHES = int(os.environ.get("SINK_PUBLISHES", "6"))
 """Nights that pass while a reader holds a map open."""
@@ -44,11 +50,11 @@ PARTS = predictions(step=90.0)
 MAP = assembled(PARTS, "2002-01-01")
 
 
-def night(root: Path, number: int) -> None:
+def night(root: Path, number: int, keep: int = KEEP) -> None:
     """Publish a map on which all of the marked month is ``number``."""
-    mirror.repair(root, keep=KEEP, extras=page)
+    mirror.repair(root, keep=keep, extras=page)
     commit(root, number)
-    mirror.export(root / ARCHIVE, root, keep=KEEP, extras=page)
+    mirror.export(root / ARCHIVE, root, keep=keep, extras=page)
     if number % 3 == 0:
         retention.retain(root / ARCHIVE, keep_nights=KEEP)
 

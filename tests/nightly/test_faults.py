@@ -4,21 +4,31 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
 import emulator
-from emulator.carbon.errors import LockError
+from emulator.carbon.errors import LockError, SourceError
 from emulator.data import repository
-from emulator.nightly import archive
+from emulator.nightly import archive, journal, night
+from emulator.nightly.night_settings import NightSource
 from emulator.nightly.places import ARCHIVE, EXPORTS, MIRROR
+from tests.data import servers
+from tests.data.centres import TRUTH, Centre, Change
 
 from . import faults
+from .deployments import UNTIL, Deployment
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-W", "error", "-m", "tests.nightly.faults")
+WHOLE = (sys.executable, "-W", "error", "-m", "tests.nightly.whole")
+
+Record = Callable[[str, object], None]
 
 
 def run(*command: str | Path) -> str:
@@ -29,10 +39,142 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def test_kill_at_any_moment_leaves_a_whole_night(tmp_path: Path) -> None:
-    left = json.loads(run(*PROGRAM, "kill", tmp_path, str(faults.KILLS), "0"))
-    assert sum(left.values()) == faults.KILLS
+def copied(first: Deployment, folder: Path) -> tuple[Path, Path]:
+    """Return a copy of a deployment, and the folder of its runs."""
+    runs = Path(str(first.settings.land)).parent
+    return shutil.copytree(first.root, folder / "nightly", symlinks=True), runs
+
+
+@pytest.mark.slow
+def test_kill_of_a_whole_night_leaves_the_last_one(
+    first: Deployment, tmp_path: Path, record_property: Record
+) -> None:
+    kills = str(faults.KILLS)
+    done = json.loads(run(*WHOLE, "kill", *copied(first, tmp_path), kills, "0"))
+    stages = done["killed after"]
+    assert sum(stages.values()) >= faults.KILLS
+    assert len(stages) > 1, stages  # not all at the same stage
+    assert done["opened"] > 0
+    told = ", ".join(f"{count} after '{stage}'" for stage, count in stages.items())
+    record_property("count", sum(stages.values()))
+    record_property("of", f"{told}; {done['opened']} maps opened meanwhile")
+
+
+def test_kill_while_publishing_leaves_a_whole_night(
+    tmp_path: Path, record_property: Record
+) -> None:
+    left = json.loads(
+        run(*PROGRAM, "kill", tmp_path, str(faults.KILLS_PUBLISHING), "0")
+    )
+    assert sum(left.values()) == faults.KILLS_PUBLISHING
     assert len(left) > 1, left  # not all at the same stage
+    record_property("count", sum(left.values()))
+    record_property("of", ", ".join(f"{n} {stage}" for stage, n in left.items()))
+
+
+def test_second_of_two_nights_does_nothing(first: Deployment, tmp_path: Path) -> None:
+    said = json.loads(run(*WHOLE, "twice", *copied(first, tmp_path)))
+    assert "1 months predicted" in said[0]
+    assert said[1] == "locked"
+
+
+def in_namespace(script: str, *command: str | Path) -> str:
+    """Run a program as root of a name space of its own, after a script."""
+    outside = ("unshare", "-rm", "sh", "-ec")
+    allowed = subprocess.run([*outside, "mount -t tmpfs none /mnt"], check=False)
+    if allowed.returncode:
+        pytest.skip("no user namespaces here")
+    return run(*outside, f'{script}; exec "$@"', "sh", *command)
+
+
+@pytest.mark.slow
+def test_full_disk_at_any_point_of_a_night_keeps_the_last_one(
+    first: Deployment, tmp_path: Path, record_property: Record
+) -> None:
+    whole, runs = copied(first, tmp_path)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    # Room for some nights and what is thrown away of others.
+    script = f"mount -t tmpfs -o size=64m none {disk}; cp -a {whole}/. {disk}"
+    points = str(faults.DISKS)
+    ended = json.loads(in_namespace(script, *WHOLE, "fill", disk, runs, points))
+    full = {place: count for place, count in ended.items() if place != "done"}
+    assert sum(full.values()) >= faults.DISKS // 2, ended
+    assert len(full) > 1, ended
+    record_property("count", sum(full.values()))
+    record_property("of", ", ".join(f"{n} in {place}" for place, n in full.items()))
+
+
+def test_read_only_disk_is_explained_and_the_map_stays(
+    first: Deployment, tmp_path: Path
+) -> None:
+    root, runs = copied(first, tmp_path)
+    script = f"mount --bind {root} {root}; mount -o remount,bind,ro {root}"
+    found = json.loads(in_namespace(script, *WHOLE, "look", root, runs))
+    assert f"{root} cannot be written" in found["said"]
+    assert found["newest"] == UNTIL
+
+
+def block_of_nan(told: xr.Dataset) -> xr.Dataset:
+    told["tas"][0, 1:3, 1:3] = np.nan
+    return told
+
+
+def celsius(told: xr.Dataset) -> xr.Dataset:
+    told["tas"] = (told["tas"] - 273.15).assign_attrs(units="K")
+    return told
+
+
+def october_again(told: xr.Dataset) -> xr.Dataset:
+    october = TRUTH.sel(time="2008-10")
+    return told.assign({v: told[v].copy(data=october[v].data) for v in ("tas", "pr")})
+
+
+CONTENT: dict[str, tuple[Change, str]] = {
+    "shifted grid": (lambda t: t.assign_coords(lon=t["lon"] + 22.5), "another grid"),
+    "changed unit": (celsius, "150 to 350 is possible"),
+    "NaN block": (block_of_nan, "has no value of 'tas' in 4 of"),
+    "repeated month": (october_again, "holds the numbers of 2008-10 once more"),
+}
+BYTES: dict[str, tuple[Callable[[bytes], servers.Behaviour], str]] = {
+    "down": (lambda _: servers.status(503), "answers 503"),
+    "slow": (lambda _: servers.hangs(0.8), "is silent"),
+    "truncated": (lambda b: servers.truncates(b, len(b) // 2), "broke off"),
+    "HTML": (lambda _: servers.sends(servers.LOGIN), "is a web page"),
+}
+
+
+@pytest.mark.parametrize("fault", [*CONTENT, *BYTES, "gap"])
+def test_a_faulty_source_is_named_and_the_map_stays(
+    first: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    root, _ = copied(first, tmp_path)
+    before = archive.last_night(root / ARCHIVE)
+    centre = Centre(tmp_path / "centre")
+    change, said = CONTENT.get(fault, (lambda told: told, "2008-11 is missing"))
+    month = "2008-12" if fault == "gap" else "2008-11"
+    path = centre.month(month, change=change)
+    with servers.serving() as server:
+        index = (centre.folder / "index.json").read_bytes()
+        server.does("index.json", servers.sends(index))
+        behave = servers.sends
+        if fault in BYTES:
+            behave, said = BYTES[fault]
+        server.does(path.name, behave(path.read_bytes()))
+        timeout = 0.3 if fault == "slow" else 30.0
+        source = NightSource(url=server.url, retries=0, timeout_s=timeout)
+        with pytest.raises(SourceError, match=said):
+            night.run(
+                replace(
+                    first.settings,
+                    root=str(root),
+                    now="2009-01-20T03:00",
+                    land_source=source,
+                )
+            )
+    assert archive.last_night(root / ARCHIVE) == before
+    assert journal.read_status(root)["exit_code"] == 3
 
 
 def test_full_disk_leaves_the_last_night(tmp_path: Path) -> None:
@@ -69,7 +211,10 @@ def test_second_writer_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
     assert found == [first, second]
 
 
-def test_open_map_stays_one_version_while_nights_pass(tmp_path: Path) -> None:
+def test_open_map_stays_one_version_while_nights_pass(
+    tmp_path: Path, record_property: Record
+) -> None:
+    record_property("count", faults.PUBLISHES)
     faults.night(tmp_path, 1)
     held = {
         "archive": emulator.open_sink(tmp_path),
@@ -77,14 +222,23 @@ def test_open_map_stays_one_version_while_nights_pass(tmp_path: Path) -> None:
         "vintage": emulator.open_sink(tmp_path, as_of="2002-01-01T00:00:01"),
     }
     archive.tag_vintage(tmp_path / ARCHIVE, "v1")  # else retention would remove it
-    resolved = xr.open_zarr(os.path.realpath(tmp_path / MIRROR))
     for number in range(2, faults.PUBLISHES + 2):
         faults.night(tmp_path, number)
-        if number <= faults.KEEP:  # exports that stay, the newest one included
-            assert faults.number_of(resolved.copy()) == 1
         for sink_map in held.values():
             assert faults.number_of(sink_map.copy()) == 1
     assert faults.number_of(emulator.open_sink(tmp_path)) == faults.PUBLISHES + 1
+
+
+def test_link_that_was_resolved_once_stays_one_version_as_long_as_exports(
+    tmp_path: Path, record_property: Record
+) -> None:
+    record_property("count", faults.PUBLISHES)
+    keep = faults.PUBLISHES + 1
+    faults.night(tmp_path, 1, keep)
+    resolved = xr.open_zarr(os.path.realpath(tmp_path / MIRROR))
+    for number in range(2, faults.PUBLISHES + 2):
+        faults.night(tmp_path, number, keep)
+        assert faults.number_of(resolved.copy()) == 1
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.carbon.errors import LockError
+from emulator.carbon.errors import LockError, StoreError
 from emulator.nightly.lock import LOCK_FILE, alone
 
 
@@ -49,4 +49,13 @@ def test_the_lock_of_a_dead_process_is_no_obstacle(tmp_path: Path) -> None:
     # Its words are still there, its lock is not.
     assert str(other.pid) in (tmp_path / LOCK_FILE).read_text()
     with alone(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(StoreError, match=r"nightly cannot be written \(Not a dir"),
+        alone(tmp_path / "file" / "nightly"),
+    ):
         pass

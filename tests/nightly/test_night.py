@@ -41,25 +41,6 @@ from tests.worlds import tiny_store
 from .deployments import Deployment, arrival, deployment, moment, trained
 
 
-@pytest.fixture(scope="module")
-def runs(
-    land_store: Path, ocean_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    stores = {"land": land_store, "ocean": ocean_store}
-    return trained(stores, tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture(scope="module")
-def first(
-    runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Deployment:
-    """Return a deployment after its first night."""
-    made = deployment(tmp_path_factory.mktemp("first"), runs)
-    outcome = made.night("2008-11-01")
-    assert outcome.changed
-    return made
-
-
 @pytest.fixture
 def begun(
     first: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
