@@ -71,3 +71,18 @@ def test_map_and_figures_are_there(demo: Path) -> None:
         (run,) = demo.glob(f"{domain}-*")
         assert (run / "scorecard.md").is_file()
         assert list((run / "figures").glob("*.png"))
+
+
+@pytest.mark.slow
+def test_nights_end_with_one_without_news(demo: Path) -> None:
+    root = demo / "nightly"
+    lines = [json.loads(line) for line in (root / "log.jsonl").open()]
+    said = [line["said"] for line in lines if line["event"] == "done"]
+    assert len(said) == 4
+    assert said[-1] == "nothing new"
+    assert (root / "page" / "index.html").is_file()
+    night = xr.open_zarr(root / "sink.zarr")
+    # July was preliminary, then final; of October a week is known.
+    assert night["status"].sel(time="2025-07").item() == 0
+    assert night["revision"].sel(time="2025-07").item() == 1
+    assert night["status"].sel(time="2025-10").item() == 2

@@ -41,9 +41,11 @@ class SanitySettings:
             models about 1 beside it (Global Carbon Budget 2024), and wrong units miss
             by factors.
         ocean: The same of the ocean (2.7 to 3.0; single models within 1).
-        reach: How far a month's global rate may lie from last night's, or a new one
-            from the mean of its calendar month in the ten years before, in standard
-            deviations of that calendar month between years. The El Nino years 2015 and
+        reach: How far a month's global rate may lie from last night's, or one that is
+            new or has another status from the mean of its calendar month in the ten
+            years before, in standard deviations of that calendar month between years.
+            (Products of forcing differ by as much as years do: what a preliminary
+            month gave is no measure of the final one.) The El Nino years 2015 and
             2023 took S_LAND 1.4 of them below the mean of 2013-2023 (Global Carbon
             Budget 2024); four times that is no weather.
         noise: Least such standard deviation, PgC yr-1, land and ocean: editions of
@@ -211,6 +213,7 @@ def _near(
     now, months = _globe(window, flux)
     then, known = _globe(published, flux)
     past, past_months = (now, months) if is_new_vintage else (then, known)
+    restated = _restated(window, published)
     worst, said = reach, ""
     for value, month in zip(now, months, strict=True):
         is_new = month > known[-1]
@@ -224,7 +227,7 @@ def _near(
             continue
         spread = max(float(same_month.std(ddof=1)), noise)
         expected, what = float(same_month[-10:].mean()), "the mean of its ten years"
-        if not is_new:
+        if not is_new and month not in restated:
             at = np.flatnonzero(known == month)
             if not at.size or not np.isfinite(then[at[0]]):
                 continue
@@ -237,6 +240,17 @@ def _near(
             )
     if said:
         yield said
+
+
+def _restated(window: xr.Dataset, published: xr.Dataset) -> Months:
+    """Return the months whose status is another than last night."""
+    _, now, then = np.intersect1d(
+        window["time"].to_numpy(), published["time"].to_numpy(), return_indices=True
+    )
+    status, before = window["status"].to_numpy(), published["status"].to_numpy()
+    months = as_months(window["time"].to_numpy())
+    found: Months = months[now[status[now] != before[then]]]
+    return found
 
 
 def _globe(sink_map: xr.Dataset, flux: str) -> tuple[Array, Months]:

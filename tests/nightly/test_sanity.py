@@ -55,6 +55,18 @@ def test_month_out_of_reach_is_refused(published: xr.Dataset, month: str) -> Non
     check(window, published, wide)
 
 
+def test_final_month_is_held_against_its_kind_not_the_preliminary_one() -> None:
+    # A preliminary month out of all reach, as if it had been let through.
+    odd = both(m2001_12=40.0)
+    odd["status"][-1] = 1
+    known = both()
+    with pytest.raises(SanityError, match=r"2001-12 is .* from last night's"):
+        check(known.assign(status=odd["status"]), odd, SETTINGS)
+    check(known, odd, SETTINGS)
+    with pytest.raises(SanityError, match=r"2001-12 is .* the mean of its ten years"):
+        check(odd, known, SETTINGS)
+
+
 def test_other_networks_may_move_the_level_but_not_leap(
     published: xr.Dataset,
 ) -> None:
