@@ -127,6 +127,14 @@ def test_every_other_choice_composes(group: str, name: str) -> None:
     train(LAND, f"{group}={name}")
 
 
+@pytest.mark.parametrize("name", choices("nightly"))
+def test_every_choice_of_nights_states_both_sources(name: str) -> None:
+    settings = composing.settings_of("nightly", [f"nightly={name}", "paths.data=/x"])
+    for source in (settings.land_source, settings.ocean_source):
+        assert all(one.folder.startswith("/x/") for one in source.products.values())
+        assert source.products or source.url
+
+
 @pytest.mark.parametrize(
     "experiment",
     # Few live models need no run: tests/test_experiments.py.
