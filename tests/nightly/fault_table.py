@@ -157,7 +157,10 @@ def main() -> int:
     files = sorted({start.partition("::")[0] for _, starts in ROWS for start in starts})
     listener = Listener()
     os.chdir(CHECKOUT)
-    ended = pytest.main(["-m", "", "-q", *files], plugins=[listener])
+    # This module imported what pytest would rather have imported itself.
+    ignored = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    chosen = ["-m", "", "-q", "-W", ignored, *files]
+    ended = pytest.main(chosen, plugins=[listener])
     page = PAGE.read_text(encoding="utf-8")
     rows = table(listener.results)
     text = written(page, rows, datetime.now(UTC), code_version())
