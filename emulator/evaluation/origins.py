@@ -10,21 +10,20 @@ years: test years judge the intervals, and are not looked at here.
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from emulator.carbon.errors import CheckpointError, SettingsError
+from emulator.carbon.errors import SettingsError
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import MONTHS_PER_YEAR, years_of
 from emulator.data.regrid import conservative
 from emulator.data.stores import code_version
 from emulator.data.windows import Cube
-from emulator.data.writing import written_whole
 from emulator.evaluation import calibration, forecasts
 from emulator.evaluation.calibration import CALIBRATION_FILE, ENOUGH_YEARS, Key
+from emulator.evaluation.error_fields import ERRORS_FILE, ErrorFields
 from emulator.evaluation.forecasts import Forecast, Subject
 from emulator.evaluation.hindcast import covered, hidden_cells
 from emulator.evaluation.scorecard import find_run, find_store
@@ -39,7 +38,6 @@ from emulator.learning.withheld import years_but_test
 log = logging.getLogger(__name__)
 
 ORIGINS_FOLDER = "origins"
-ERRORS_FILE = "calibration_errors.npz"
 
 FEWEST_YEARS = 5
 """Years of labels before the first origin: what labels vary by is measured there, about
@@ -49,58 +47,6 @@ TESTED_YEARS = 3
 """Test years that intervals reach by default: the longest a night looks ahead."""
 
 Years = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class ErrorFields:
-    """Truth - mean over members and teachers, of each month that was forecast.
-
-    Attributes:
-        months: Increasing, datetime64[M]; shape (time,).
-        grid: A coarse grid.
-        area: Area of the domain in each cell, m2; shape (lat, lon).
-        errors: kg m-2 s-1 per area of the domain, NaN where it has none, float32;
-            shape (time, lat, lon).
-    """
-
-    months: npt.NDArray[np.datetime64]
-    grid: Grid
-    area: Array
-    errors: Array
-
-    def write(self, path: Path) -> None:
-        """Write the fields, under their name only when they are whole."""
-        with written_whole(path) as part:
-            np.savez_compressed(
-                part,
-                allow_pickle=False,
-                months=self.months.astype("M8[M]").astype(np.int64),
-                lat=self.grid.lat,
-                lon=self.grid.lon,
-                area=self.area,
-                errors=self.errors.astype(np.float32),
-            )
-
-
-def read_errors(path: Path) -> ErrorFields:
-    """Read what ``ErrorFields.write`` wrote.
-
-    Raises:
-        CheckpointError: If there is no such file, or it is none of these.
-    """
-    try:
-        with np.load(path) as kept:
-            return ErrorFields(
-                kept["months"].astype("M8[M]"),
-                Grid(lat=kept["lat"], lon=kept["lon"]),
-                kept["area"],
-                kept["errors"],
-            )
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} holds no error fields that can be read ({error}). Calibrate the "
-            f"run again."
-        ) from error
 
 
 def calibrate_run(

@@ -39,8 +39,12 @@ from emulator.evaluation.draws import (
     rescale,
     year_blocks,
 )
+from emulator.evaluation.error_fields import (
+    ERRORS_FILE,
+    ErrorFields,
+    read_errors,
+)
 from emulator.evaluation.forecasts import calibration_of, cell_reference
-from emulator.evaluation.origins import ERRORS_FILE, ErrorFields, read_errors
 from emulator.learning.inference import Emulator
 from emulator.nightly import series
 from emulator.nightly.budget import SINKS

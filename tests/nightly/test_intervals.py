@@ -10,7 +10,8 @@ import xarray as xr
 import emulator
 from emulator.carbon.timeaxis import as_months, seconds_per_month, years_of
 from emulator.evaluation import calibration, forecasts
-from emulator.evaluation.origins import ErrorFields, calibrate_run, read_errors
+from emulator.evaluation.error_fields import ErrorFields, read_errors
+from emulator.evaluation.origins import calibrate_run
 from emulator.evaluation.settings import CalibrateSettings
 from emulator.learning.fit import train, training_cube
 from emulator.learning.settings import SplitSettings
@@ -118,7 +119,7 @@ def test_totals_have_intervals_of_their_own(
 
 
 def test_twelve_months_reach_as_far_as_the_year_that_ends_with_them(
-    root: Path, sink: xr.Dataset
+    sink: xr.Dataset,
 ) -> None:
     half = sink["budget_12month_half_width"].sel(flux="nbp")
     years = slice(1982, 2008)
