@@ -16,7 +16,7 @@ from emulator.data import strict
 
 Kind = Literal["teacher", "forcing", "static", "regions", "table"]
 Domain = Literal["land", "ocean", "both"]
-ReaderName = Literal["trendy", "gobm", "gridded", "table"]
+ReaderName = Literal["trendy", "gobm", "gridded", "table", "era5", "era5_land", "oisst"]
 Evidence = Literal[
     "", "testbed", "real teacher, simulated forcing", "TRENDY/GOBM", "observed"
 ]

@@ -43,6 +43,11 @@ FORMAT = 1
 INDEX = "index.json"
 """Name of the list."""
 
+LARGEST_STEP = 3.0
+"""ppm by which a table may differ from the CO2 with which an archive began: the value
+of a year is up to 1.5 ppm from that of its first and last month, and records of the
+globe differ by less than 1 ppm."""
+
 _OFFERED = {
     "era5": era5.VARIABLES,
     "era5_land": era5.VARIABLES,
@@ -139,7 +144,8 @@ def lay_out(
 
     Raises:
         SettingsError: If no product tells a variable of the archive.
-        SourceError: If the table of CO2 cannot be read.
+        SourceError: If the table of CO2 cannot be read, or is another one than the
+            prepared forcing's.
     """
     # In an order of their own: a store opens in any.
     names = sorted(str(name) for name, one in forcing.items() if one.ndim == 3)
@@ -164,6 +170,7 @@ def lay_out(
     months = as_months(forcing["time"].to_numpy())
     fresh = months[~forcing_archive.is_seeded(forcing)]
     first = fresh[0] if fresh.size else months[-1] + 1
+    _require_same_co2(co2, forcing, first - 1)
     entries = []
     for when, pieces in _pieces([offering for offering, _ in parts], first):
         try:
@@ -225,6 +232,24 @@ def _shared_out(
             f"tells: {offered}. Add a product, or train and prepare without."
         )
     return shared
+
+
+def _require_same_co2(
+    record: Co2Record, forcing: xr.Dataset, last: np.datetime64
+) -> None:
+    """Refuse a table that does not go on where the prepared forcing ended."""
+    place = np.flatnonzero(record.months == last)
+    if not place.size:
+        return
+    found = float(record.trend[place[0]])
+    at = as_months(forcing["time"].to_numpy()) == last
+    known = float(forcing["co2"].to_numpy()[at][0])
+    if abs(found - known) > LARGEST_STEP:
+        raise SourceError(
+            f"{record.source} has {found:g} ppm in {last}, the last month of the "
+            f"prepared forcing, which has {known:g} ppm: the networks would take the "
+            f"step for a change. Give the table that goes on with the prepared one's."
+        )
 
 
 def _offering(

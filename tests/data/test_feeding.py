@@ -54,9 +54,9 @@ class Downloads:
         self.table = folder / "co2_mm_gl.csv"
         self.co2("2008-12")
 
-    def co2(self, last: str) -> None:
+    def co2(self, last: str, forcing: xr.Dataset = LAND) -> None:
         """Let NOAA's table end with a month: that of the tiny world."""
-        known = LAND["co2"].sel(time=slice(CO2_SINCE, last)).to_numpy()
+        known = forcing["co2"].sel(time=slice(CO2_SINCE, last)).to_numpy()
         co2_table(self.table, CO2_SINCE, known)
 
     def month(self, month: str, *, preliminary: bool, warmer: float = 0.0) -> Path:
@@ -202,6 +202,7 @@ def ocean_days(downloads: Downloads, preliminary: range) -> None:
 
 def test_the_ocean_has_two_products(downloads: Downloads, tmp_path: Path) -> None:
     archive = archive_of(tmp_path, "ocean")
+    downloads.co2("2008-12", OCEAN)
     wind = {"si10": as_cds(np.nan_to_num(truth(OCEAN, "sfcWind", "2008-01")))}
     path = downloads.era5 / "monthly" / "a.nc"
     new_layout(path, months("2008-01", 1), wind, **GRID)
@@ -307,6 +308,19 @@ def test_a_missing_table_is_told(downloads: Downloads, land: Path) -> None:
     downloads.table.unlink()
     with pytest.raises(SourceError, match=r"No file .*Get co2_mm_gl.csv"):
         downloads.night(land, "era5", day="2008-06-06")
+
+
+def test_a_table_must_go_on_with_the_prepared_one(
+    downloads: Downloads, land: Path
+) -> None:
+    downloads.month("2008-01", preliminary=False)
+    other = LAND["co2"].sel(time=slice(CO2_SINCE, "2008-12")).to_numpy() + 4
+    co2_table(downloads.table, CO2_SINCE, other)
+    message = r"has 318 ppm in 2007-12, the last month of the prepared forcing, which"
+    with pytest.raises(SourceError, match=message):
+        downloads.night(land, "era5", day="2008-06-06")
+    co2_table(downloads.table, CO2_SINCE, other - 2)
+    assert downloads.night(land, "era5", day="2008-06-06") == ["2008-01"]
 
 
 def test_an_empty_folder_is_told(downloads: Downloads, land: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import xarray as xr
 
 from emulator.data.entry import Entry, Years
-from emulator.data.readers import gobm, gridded, tables, trendy
+from emulator.data.readers import gobm, gridded, prepared, tables, trendy
 from emulator.data.readers.files import checksum, find_files
 from emulator.data.readers.labels import read_regions
 from emulator.data.readers.sums import add_up
@@ -27,6 +27,9 @@ READERS: dict[str, Reader] = {
     "gobm": gobm.read,
     "gridded": gridded.read,
     "table": tables.read,
+    "era5": prepared.read,
+    "era5_land": prepared.read,
+    "oisst": prepared.read,
 }
 """The reader of each family of files, by the name that catalog entries use."""
 

@@ -1,0 +1,116 @@
+"""ERA5 and OISST for ``prepare``: the final months, as nights would read them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from emulator.carbon.errors import CatalogError, GridMismatchError, TimeAxisError
+from emulator.data import catalog, readers
+from emulator.data.entry import Entry, parse_entry
+from tests.data.centre_files import LAT, LON, months, new_layout, oisst, uniform
+
+
+def entry(reader: str, variable: str, **more: Any) -> Entry:
+    said = {
+        "name": "mine",
+        "kind": "forcing",
+        "domain": "both",
+        "reader": reader,
+        "evidence": "observed",
+        "root": "era5",
+        "files": "**/*",
+        "variables": {variable: {}},
+        "years": [1940, None],
+    }
+    return parse_entry("mine", said | more, "mine.yaml")
+
+
+def read(root: Path, one: Entry, years: tuple[int, int] | None = None) -> xr.DataArray:
+    (variable,) = one.variables
+    return readers.read(one, variable, None, root, years=years)
+
+
+def rain(root: Path, first: str, count: int, late: int = 0, name: str = "a") -> None:
+    """Write months of 1, 2, ... mm a day, the last of them preliminary."""
+    new_layout(
+        root / "era5" / "monthly" / f"{name}.nc",
+        months(first, count),
+        {"tp": uniform(1e-3 * np.arange(1, count + 1))},
+        preliminary=np.arange(count) >= count - late,
+    )
+
+
+def test_final_months_are_read(tmp_path: Path) -> None:
+    rain(tmp_path, "2024-01", 14, late=1)
+    found = read(tmp_path, entry("era5", "pr"))
+    assert found.dims == ("time", "lat", "lon")
+    assert found.dtype == np.float32
+    stamps = found["time"].to_numpy().astype("M8[M]")
+    assert [str(stamps[0]), str(stamps[-1]), stamps.size] == ["2024-01", "2025-01", 13]
+    np.testing.assert_allclose(found[2], 3 / 86400, rtol=1e-6)
+    assert found["lat"].to_numpy().tolist() == LAT[::-1].tolist()
+    assert float(found["lon"][0]) == LON.min() - 180
+    assert found.attrs["units"] == "kg m-2 s-1"
+    assert found.attrs["frequency"] == "month"
+    assert found.attrs["source_file"] == "a.nc"
+    assert len(found.attrs["sha256"]) == 64
+
+
+def test_years_are_read_whole(tmp_path: Path) -> None:
+    rain(tmp_path, "2023-06", 24)
+    found = read(tmp_path, entry("era5", "pr"), (2024, 2024))
+    assert found.sizes["time"] == 12
+    np.testing.assert_allclose(found[0], 8 / 86400, rtol=1e-6)
+    message = r"has the final months 2023-06 to 2023-12 of 'pr', but those of 2023"
+    with pytest.raises(TimeAxisError, match=message):
+        read(tmp_path, entry("era5", "pr"), (2023, 2023))
+    assert read(tmp_path, entry("era5", "pr", years=[2024, None])).sizes["time"] == 17
+
+
+def test_months_end_before_a_gap(tmp_path: Path) -> None:
+    rain(tmp_path, "2024-01", 2)
+    rain(tmp_path, "2024-04", 2, name="b")
+    assert read(tmp_path, entry("era5", "pr")).sizes["time"] == 2
+
+
+def test_nothing_is_told(tmp_path: Path) -> None:
+    message = r"final months none of 'pr', but those of 1940 to any year.*no whole"
+    with pytest.raises(TimeAxisError, match=message):
+        read(tmp_path, entry("era5", "pr"))
+
+
+def test_months_share_a_grid(tmp_path: Path) -> None:
+    rain(tmp_path, "2024-01", 1)
+    path = tmp_path / "era5" / "monthly" / "b.nc"
+    other = uniform([1e-3])[:, 1:]
+    new_layout(path, months("2024-02", 1), {"tp": other}, lat=LAT[1:])
+    with pytest.raises(GridMismatchError, match=r"b\.nc is on a grid of 4x8"):
+        read(tmp_path, entry("era5", "pr"))
+
+
+def test_days_at_sea_make_months(tmp_path: Path) -> None:
+    days = [(month, day) for month in (1, 2) for day in range(1, 29 + 2 * (month < 2))]
+    for month, day in [*days, (1, 31)]:
+        oisst(tmp_path / "era5", f"2025-{month:02d}-{day:02d}", np.full((4, 8), 10.0))
+    found = read(tmp_path, entry("oisst", "tos"))
+    assert found.sizes["time"] == 2
+    assert found.attrs["source_file"] == (
+        "oisst-avhrr-v02r01.20250101.nc to oisst-avhrr-v02r01.20250228.nc"
+    )
+    np.testing.assert_allclose(found, 10, rtol=1e-6)
+
+
+def test_variables_must_be_known(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="offers 'tos', but the reader era5_land"):
+        read(tmp_path, entry("era5_land", "tos"))
+
+
+def test_shipped_entries_name_what_readers_know(tmp_path: Path) -> None:
+    for name in ("era5", "oisst"):
+        shipped = catalog.load(name)
+        for variable in shipped.variables:
+            with pytest.raises(TimeAxisError, match="final months none"):
+                readers.read(shipped, variable, None, tmp_path)
