@@ -34,7 +34,7 @@ from emulator.carbon.errors import (
 from emulator.carbon.timeaxis import MONTHS_PER_YEAR, as_months
 from emulator.data import forcing_archive, repository, stores
 from emulator.learning.inference import Emulator, open_run
-from emulator.nightly import archive, mirror, retention, sanity
+from emulator.nightly import archive, bucket, mirror, retention, sanity
 from emulator.nightly.extras import extras
 from emulator.nightly.incoming import (
     DOWNLOADS,
@@ -206,6 +206,9 @@ def _night(work: _Work) -> Outcome:
             )
             freed = retention.retain(work.repo, keep_nights=settings.keep_nights)
             work.journal.say("exported", freed_bytes=freed)
+    if settings.mirror_url and not settings.dry_run:
+        # Every night, since what an earlier one could not bring there is brought now.
+        _upload(work)
     if failed:
         raise SourceError(f"{'; '.join(failed)} (otherwise: {said})")
     if begun and snapshot is None:
@@ -220,6 +223,15 @@ def _night(work: _Work) -> Outcome:
         predicted=predicted,
         newest=newest,
     )
+
+
+def _upload(work: _Work) -> None:
+    """Bring the newest export to the object store, unless it is there."""
+    export = mirror.newest(work.root)
+    if export is not None:
+        settings = work.settings
+        made = bucket.upload(export, settings.mirror_url, keep=settings.keep_exports)
+        work.journal.say("mirrored", url=made)
 
 
 def _is_begun(repo: Path) -> bool:

@@ -99,6 +99,8 @@ class NightSettings:
         keep_nights: Nights that can be opened again besides the vintages, which stay
             for ever.
         keep_exports: Plain copies that stay, for readers who are slow.
+        mirror_url: Object store to which each plain copy is brought,
+            "s3://bucket/prefix"; empty for none. Keys come from the environment.
         now: The time to run as of, ISO, UTC; empty for the clock's.
         dry_run: Whether to do all the work and publish nothing.
     """
@@ -119,6 +121,7 @@ class NightSettings:
     health: HealthSettings = field(default_factory=HealthSettings)
     keep_nights: int = 60
     keep_exports: int = 3
+    mirror_url: str = ""
     now: str = ""
     dry_run: bool = False
 

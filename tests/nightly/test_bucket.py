@@ -1,6 +1,8 @@
 import logging
 import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -11,9 +13,10 @@ from moto.server import ThreadedMotoServer
 import emulator
 from emulator.carbon.errors import StoreError
 from emulator.data import repository
-from emulator.nightly import archive, bucket, mirror, retention, window
+from emulator.nightly import archive, bucket, mirror, night, retention, window
 
 from . import nights
+from .deployments import Deployment
 from .nights import assembled, publish_night, revised
 
 KEYS = {
@@ -126,3 +129,23 @@ def test_upload_says_last_what_is_newest(url: str, tmp_path: Path) -> None:
     nights = {key.split("/")[1] for key in keys(url) if key.startswith("exports/")}
     assert len(nights) == 2
     assert first.name not in nights
+
+
+def test_nights_bring_their_exports_there(
+    first: Deployment, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(night, "extras", lambda *_: mirror.nothing)
+    shutil.copytree(first.root, tmp_path / "nightly", symlinks=True)
+    settings = replace(first.settings, root=str(tmp_path / "nightly"))
+    made = Deployment(replace(settings, mirror_url=f"{url[:-12]}-missing/deployment"))
+    made.offer("2008-11")
+    with pytest.raises(StoreError, match="Check the URL, the network"):
+        made.night("2008-12-06")
+    at_home = emulator.open_sink(made.root).load()
+    assert str(at_home["time"].to_numpy()[-1].astype("M8[M]")) == "2008-11"
+    # Nothing is new, but what could not be brought there is brought now.
+    made.settings = replace(made.settings, mirror_url=url)
+    assert not made.night("2008-12-07").changed
+    there = emulator.open_sink(url).load()
+    xr.testing.assert_equal(there["nbp_mean"], at_home["nbp_mean"])
+    xr.testing.assert_equal(there["budget_12month"], at_home["budget_12month"])
