@@ -12,6 +12,9 @@ from emulator.carbon.errors import SettingsError, SourceError
 from emulator.data import forcing_archive
 from emulator.data.feeding import ProductSettings, collect, lay_out
 from emulator.data.forcing_archive import STATUS, read, seed
+from emulator.data.prepare import prepare_forcing
+from emulator.data.stores import FORCING_SCHEMA, open_store
+from tests.data import small_files as small
 from tests.data.centre_files import (
     co2_table,
     hours,
@@ -364,3 +367,37 @@ def test_old_files_serve_as_well(downloads: Downloads, land: Path) -> None:
         np.testing.assert_allclose(
             found["tas"], truth(LAND, "tas", "2008-01"), atol=2e-3
         )
+
+
+def test_nights_go_on_where_prepared_forcing_ends(tmp_path: Path) -> None:
+    """What nights add is, to the last bit, what ``prepare`` would have made of it."""
+    small.make_files(tmp_path)
+    entry = {"reader": "era5", "root": "era5", "files": "**/*", "years": [1998, None]}
+    small.declare(tmp_path, small.WEATHER, **entry)
+    grid = {"lat": small.GRID.lat[::-1], "lon": np.roll(small.GRID.lon % 360, 6)}
+    count = 12 * 7
+    fields = {
+        "t2m": np.roll(small.forcing("tas")[:, ::-1], 6, axis=-1),
+        "tp": np.roll(small.forcing("pr")[:, ::-1], 6, axis=-1) * 86.4,
+    }
+    new_layout(tmp_path / "era5/monthly/a.nc", months("1998-01", count), fields, **grid)
+    annual = 300 + np.repeat(np.arange(15.0), 12)
+    table = co2_table(tmp_path / "co2_mm_gl.csv", "1990-01", annual)
+    store = prepare_forcing(
+        small.forcing_settings(),
+        data_root=tmp_path,
+        stores_root=tmp_path / "stores",
+        catalog_dirs=[tmp_path / "catalog"],
+    )
+    whole = open_store(store, FORCING_SCHEMA)
+    np.testing.assert_allclose(whole["pr"], small.forcing("pr"), rtol=1e-6)
+    archive = tmp_path / "land.icechunk"
+    seed(archive, store, last=np.datetime64("2003-12", "M"))
+    products = [ProductSettings("era5", str(tmp_path / "era5"))]
+    now = datetime(2005, 6, 1, tzinfo=UTC)
+    changed = collect(products, table, archive, tmp_path / "downloads", now=now)
+    assert changed.size == 12
+    found = read(archive)
+    assert (found["status"] == STATUS["final"]).all()
+    for name in ("tas", "pr", "co2"):
+        np.testing.assert_array_equal(found[name], whole[name])
