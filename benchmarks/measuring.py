@@ -61,7 +61,7 @@ class Row:
     Attributes:
         name: Of what was measured.
         value: The measured number.
-        unit: Its unit: "s", "s per step" or "samples per s".
+        unit: Its unit: "s", "s per step", "samples per s", or "x" for a ratio.
         cost: What the measurement took.
         about: The sizes behind the number.
         promise: What the project promises of it, in seconds; None = nothing.

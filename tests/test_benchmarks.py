@@ -3,17 +3,22 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 from rich.console import Console
 
 pytest.importorskip(
     "psutil", reason="the benchmarks need psutil: pip install '.[bench]'"
 )
 
-from benchmarks import answering, inputs, learning, making, report, results
+from benchmarks import answering, inputs, learning, making, nights, report, results
 from benchmarks.measuring import Cost, Promise, Row, environment, measure
 from emulator.carbon.errors import SettingsError
-from tests.learning.runs import tiny_data, tiny_settings
+from emulator.learning.checkpoint import checkpoint_paths, load_checkpoint
+from emulator.learning.fit import train
+from emulator.learning.inference import open_run
+from tests.learning.runs import small_gru, tiny_data, tiny_settings
 
 COST = Cost(seconds=2.0, memory_mb=100.0, gpu_memory_mb=None)
 
@@ -61,6 +66,41 @@ def test_pass_has_the_steps_of_the_sampler(land_store: Path, tmp_path: Path) -> 
     fitted = learning.fit_some(settings, cube, 1, tmp_path / "fit")
     steps = fitted.module.materials.sampler.steps_per_pass
     assert learning.pass_row(fitted).value == pytest.approx(steps * fitted.seconds)
+
+
+def test_network_is_made_wider_and_answers_for_the_forcing_of_its_cells(
+    land_store: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings(small_gru(memory=2), steps=1, validate_every=1)
+    run = train(settings, land_store, tmp_path / "run")
+    known = load_checkpoint(checkpoint_paths(run)[0])
+    wide = nights.widened(known, 22.5, 3)
+    assert wide.teachers == ("ONE-0", "TWO-1", "ONE-2")
+    assert wide.cells.numel() == 4 * known.cells.numel()  # cells of 45 degrees
+    assert float(wide.area.sum()) == pytest.approx(float(known.area.sum()))
+    emulator = open_run(nights.write_members(wide, tmp_path / "wide", 2))
+    store = nights.forcing_of(land_store, wide, 2, tmp_path / "forcing.zarr")
+    answer = emulator.predict(xr.open_zarr(store))["nbp"]
+    there = np.zeros(wide.grid.shape, bool)
+    there.ravel()[wide.cells.numpy()] = True
+    # Two years, of which the first is memory: windows begin in a January.
+    assert answer.sizes["time"] == 12
+    # Cells without a label anywhere are outside of what any teacher answers.
+    found = answer.notnull().to_numpy()
+    assert (found == found[:, :1]).all()
+    assert not found[:, :, ~there].any()
+    assert found[0, 0].sum() == 4 * int(known.normaliser.labelled[0, 0].sum())
+    assert len({member.about["seed"] for member in emulator.members}) == 2
+
+
+@pytest.mark.slow
+def test_nights_are_measured(tmp_path: Path) -> None:
+    row = nights.night_row(tmp_path / "night", 15.0, 5)
+    assert "10 teachers x 5 networks" in row.about
+    assert row.is_kept is None
+    small, same = nights.growth_rows(tmp_path / "growth", 4, 5)
+    assert 0.9 < small.value < 3
+    assert same.value > 0
 
 
 def test_promise_is_judged_where_it_is_given() -> None:
