@@ -207,6 +207,11 @@ def _read(file: StepFile, name: str, steps: Times) -> Slab:
             path,
         )
     if versions:
+        if codes.size != values.shape[0]:
+            raise UserError(
+                f"{path} has {values.shape[0]} versions along {VERSION}, but does not "
+                f"say which they are. Get it again."
+            )
         values, is_final = merged(values, codes)
     else:
         many = codes[place] if codes.size == file.steps.size else codes

@@ -201,6 +201,33 @@ def test_a_day_has_its_last_hour_in_the_file_of_the_next(
     assert only(told, "pr") == pytest.approx(3.3 / 86400, rel=1e-4)
 
 
+def test_a_month_is_final_though_its_last_hour_is_in_a_preliminary_one(
+    tmp_path: Path,
+) -> None:
+    """The forecast that amounts come from began in the final month.
+
+    It began at 18 UTC: amounts up to 06 UTC of 1 July are of ERA5, moments of that day
+    of ERA5T, in one file of the old layout each.
+    """
+    when = hours("2025-06-30T00", 49)
+    late = when >= np.datetime64("2025-07-01T00")
+    later = when > np.datetime64("2025-07-01T06")
+    rain, warm = uniform(1e-4 * np.ones(49)), uniform(280 + np.arange(49) / 10)
+    rain[24] *= 2
+    folder = tmp_path / "hourly"
+    old_layout(folder / "a.nc", when, {"t2m": warm}, preliminary=late)
+    old_layout(folder / "b.nc", when, {"tp": rain}, preliminary=later)
+    june = day(tmp_path, ["tas", "pr"])
+    july = day(tmp_path, ["tas", "pr"], LAST + 1)
+    assert (june.is_final, july.is_final) == (True, False)
+    assert day(tmp_path, ["pr"], LAST).is_final
+    # 23 hours of 0.1 mm and one of 0.2; in July 24 of 0.1.
+    assert only(june, "pr") == pytest.approx(2.5 / 86400, rel=1e-4)
+    assert only(july, "pr") == pytest.approx(2.4 / 86400, rel=1e-4)
+    assert only(june, "tas") == pytest.approx(281.15, abs=1e-4)
+    assert only(july, "tas") == pytest.approx(283.55, abs=1e-4)
+
+
 def test_a_day_without_its_last_hour_is_not_there(tmp_path: Path) -> None:
     hourly(tmp_path)
     (tmp_path / "hourly" / "july.nc").unlink()

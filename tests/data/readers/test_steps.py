@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from emulator.carbon.errors import GridMismatchError, TimeAxisError, UserError
 from emulator.data.readers.products import Offering, Piece, Told
 from emulator.data.readers.steps import StepFile, index, merged, read, there
-from tests.data.centre_files import LAT, UNITS, months, new_layout, uniform
+from tests.data.centre_files import (
+    LAT,
+    UNITS,
+    months,
+    new_layout,
+    old_layout,
+    uniform,
+)
 
 JUNE = np.array(["2025-06"], "M8[M]")
 
@@ -66,6 +73,16 @@ def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
             file["expver"][:] = np.array([code], object)
         with pytest.raises(UserError, match=rf"has expver \['{said}'\], but 1 \(final"):
             read([index(path, "M")], "t2m", JUNE)
+
+
+def test_versions_that_are_not_named_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.nc"
+    field = {"t2m": uniform([280.0])}
+    old_layout(path, months("2025-06", 1), field, preliminary=np.array([True]))
+    with netCDF4.Dataset(path, "a") as file:
+        file.renameVariable("expver", "versions")
+    with pytest.raises(UserError, match="has 2 versions along expver, but does not"):
+        read([index(path, "M")], "t2m", JUNE)
 
 
 def test_time_may_be_a_single_number(tmp_path: Path) -> None:
