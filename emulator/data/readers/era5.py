@@ -23,6 +23,7 @@ Source:
     the unit that the file states and, later, the range of the archive.
 """
 
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ from emulator.data.readers import steps
 from emulator.data.readers.products import Offering, Piece, Told
 from emulator.data.readers.steps import StepFile
 from emulator.data.readers.zipped import unpack
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 Times = NDArray[np.datetime64]
@@ -211,10 +214,14 @@ def find(
         variables = variables.union(*(file.variables for file in files))
         held = _Files(files, measure, counts_on)
         found = offering.months if measure == "M" else offering.days
-        for when in _times(files, measure):
+        times = _times(files, measure)
+        for when in times:
             if when not in found and all(held.has(need, when) for need in needs):
                 read = partial(_read, held, when)
                 found[when] = Piece(held.paths(needs, when), read)
+        if measure == "M" and times and times[-1] not in found:
+            missing = [need for need in needs if not held.has(need, times[-1])]
+            log.warning("%s waits for %s in %s", times[-1], missing, folder / name)
     if not offering.months and not offering.days:
         offering.refused.append(
             f"{folder} has no whole month and no whole day of {', '.join(needs)} in "

@@ -324,6 +324,19 @@ def test_steps_must_be_those_of_the_folder(
     assert f"a.nc has steps of {steps}" in said[0]
 
 
+def test_a_month_that_waits_for_a_variable_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = {"t2m": uniform([280.0]), "tp": uniform([0.001])}
+    new_layout(tmp_path / "monthly" / "a.nc", months("2025-05", 1), both)
+    assert month(tmp_path, ["tas", "pr"], JUNE - 1).is_final
+    assert not caplog.messages
+    del both["tp"]
+    new_layout(tmp_path / "monthly" / "b.nc", months("2025-06", 1), both)
+    assert find(tmp_path, ["tas", "pr"], tmp_path / "unpacked").month(JUNE) is None
+    assert caplog.messages == [f"2025-06 waits for ['tp'] in {tmp_path / 'monthly'}"]
+
+
 def test_damaged_files_are_refused_and_others_serve(tmp_path: Path) -> None:
     new_layout(
         tmp_path / "monthly" / "a.nc", months("2025-06", 1), {"t2m": uniform([280.0])}
