@@ -154,6 +154,10 @@ def test_slider_moves_by_keyboard(opened: Visit) -> None:
     assert opened.picture() != before
     slider.press("Home")
     opened.shown("2002-01", "both_mean")
+    # The map ends in March: the thumb stands above the mark of March, not at the end.
+    slider.press("End")
+    opened.shown("2002-03", "both_mean")
+    assert (slider.input_value(), slider.get_attribute("max")) == ("3", "12")
 
 
 def test_buttons_cross_the_turn_of_the_year(opened: Visit) -> None:

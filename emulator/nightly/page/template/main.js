@@ -150,9 +150,7 @@
     const month = months().month[index];
     byId("year").value = yearOf(index);
     const slider = byId("month");
-    const inside = months().month.map((m, i) => [m, i]).filter(([m]) => m.startsWith(yearOf(index)));
-    slider.min = monthOf(inside[0][1]);
-    slider.max = monthOf(inside.at(-1)[1]);
+    // All twelve, so that it stands above its mark: a month that is not there snaps back.
     slider.value = monthOf(index);
     slider.setAttribute("aria-valuetext", `${monthName(month)}, ${statusOf(index)}`);
     byId("month-before").disabled = byId("year-before").disabled = index === 0;
