@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import xarray as xr
 
+from emulator.nightly.journal import read_log
+
 TRANSIENT = {"land": "S2", "ocean": "A"}
 
 
@@ -76,8 +78,7 @@ def test_map_and_figures_are_there(demo: Path) -> None:
 @pytest.mark.slow
 def test_nights_end_with_one_without_news(demo: Path) -> None:
     root = demo / "nightly"
-    lines = [json.loads(line) for line in (root / "log.jsonl").open()]
-    said = [line["said"] for line in lines if line["event"] == "done"]
+    said = [line["said"] for line in read_log(root) if line["event"] == "done"]
     assert len(said) == 4
     assert said[-1] == "nothing new"
     assert (root / "page" / "index.html").is_file()
