@@ -34,6 +34,7 @@ from emulator.data.readers.co2_record import Co2Record
 from emulator.data.readers.files import checksum
 from emulator.data.readers.products import Offering, Piece, Told, days_of
 from emulator.data.regrid import Regridding, conservative
+from emulator.data.writing import write_text, written_whole
 
 Months = NDArray[np.datetime64]
 
@@ -359,9 +360,8 @@ def _write(
         attrs={"Conventions": "CF-1.11", "source": source},
     )
     time = {"units": "days since 1950-01-01", "calendar": "standard"}
-    stage = path.with_name(f".{path.name}.partial")
-    told.to_netcdf(stage, engine="netcdf4", encoding={"time": time})
-    stage.replace(path)
+    with written_whole(path) as part:
+        told.to_netcdf(part, engine="netcdf4", encoding={"time": time})
 
 
 def _units(name: str) -> dict[str, str]:
@@ -379,9 +379,7 @@ def _listed(feed: Path) -> list[dict[str, Any]]:
 
 def _list(feed: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Write the list, then remove files that it does not name."""
-    stage = feed / f".{INDEX}.partial"
-    stage.write_text(json.dumps({"files": entries}, indent=1) + "\n", "utf-8")
-    stage.replace(feed / INDEX)
+    write_text(feed / INDEX, json.dumps({"files": entries}, indent=1) + "\n")
     names = {entry["name"] for entry in entries}
     for path in feed.glob("*.nc"):
         if path.name not in names:

@@ -22,6 +22,7 @@ import requests
 import urllib3
 
 from emulator.carbon.errors import SettingsError, SourceError, StoreError
+from emulator.data.stores import flush
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ def _fetch_once(
             os.fsync(file.fileno())
         _require_announced(stage, url, sha256, size)
         stage.replace(target)
-        _flush_folder(target.parent)
+        flush(target.parent)
     finally:
         stage.unlink(missing_ok=True)
     return target
@@ -287,11 +288,3 @@ def _retry_after(response: requests.Response | None) -> float | None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

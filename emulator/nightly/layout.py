@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import as_months, years_of
 from emulator.carbon.units import EARTH_RADIUS
+from emulator.data import forcing_archive
 from emulator.nightly import provenance
 
 Months = NDArray[np.datetime64]
 
-STATUS = {"final": 0, "preliminary": 1, "partial": 2, "unknown": 3}
+STATUS = {**forcing_archive.STATUS, "unknown": 3}
 """Codes of a month's forcing; where domains differ the higher one holds."""
 
 SIMULATED = {"not_known": -1, "emulated_only": 0, "simulated_by_teacher": 1}

@@ -276,7 +276,7 @@ def _restamp(
         )
     if count > 1 and np.median(steps) == 12:
         if (steps != 12).any():
-            _refuse_gap(stamps, 12, source)
+            raise _gap(stamps, 12, source)
         years = stamps // 12 + 1970
         return (years - 1970).astype("datetime64[Y]").astype("datetime64[M]"), "year"
     if (steps == 1).all():
@@ -289,15 +289,15 @@ def _restamp(
     drift = np.abs(stamps - (first + np.arange(count))).max()
     if is_even and drift <= 1 and abs(stamps[-1] - first + 1 - count) <= 1:
         return (first + np.arange(count)).astype("datetime64[M]"), "month"
-    _refuse_gap(stamps, 1, source)
-    raise AssertionError  # pragma: no cover
+    raise _gap(stamps, 1, source)
 
 
-def _refuse_gap(stamps: NDArray[np.int64], step: int, source: str) -> None:
+def _gap(stamps: NDArray[np.int64], step: int, source: str) -> TimeAxisError:
+    """Return the error of an axis that lacks a step."""
     steps = np.diff(stamps)
     place = int(np.argmax(steps != step))
     unit = "year" if step == 12 else "month"
-    raise TimeAxisError(
+    return TimeAxisError(
         f"{source}: after {_text(stamps[place])} comes {_text(stamps[place + 1])}, but "
         f"every {unit} is needed. Get the complete file; if its calendar attribute is "
         f"wrong, declare 'calendar' in the catalog entry."
