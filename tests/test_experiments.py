@@ -70,7 +70,7 @@ def refusal(
         (("train", "experiment=e7"), ["crujra", "land_static", "trendy_v13_jules_es"]),
         (
             ("backcast", "experiment=e8"),
-            ["oisst", "era5_ocean", "fco2_jena_mls", "ocean_static"],
+            ["era5_ocean", "fco2_jena_mls", "ocean_static"],
         ),
     ],
 )
