@@ -29,9 +29,9 @@ from emulator.carbon.timeaxis import as_months
 from emulator.carbon.variables import VARIABLES
 from emulator.data import arrivals, co2_series, forcing_archive
 from emulator.data.offers import SourceSettings
-from emulator.data.readers import era5, oisst
 from emulator.data.readers.co2_record import Co2Record
 from emulator.data.readers.files import checksum
+from emulator.data.readers.offering import PRODUCTS
 from emulator.data.readers.products import Offering, Piece, Told, days_of
 from emulator.data.regrid import Regridding, conservative
 from emulator.data.writing import write_text, written_whole
@@ -49,21 +49,14 @@ LARGEST_STEP = 3.0
 of a year is up to 1.5 ppm from that of its first and last month, and records of the
 globe differ by less than 1 ppm."""
 
-_OFFERED = {
-    "era5": era5.VARIABLES,
-    "era5_land": era5.VARIABLES,
-    "oisst": oisst.VARIABLES,
-}
-"""What each reader of products can tell."""
-
 
 @dataclass
 class ProductSettings:
     """A product and where its files lie.
 
     Attributes:
-        reader: ``era5``, ``era5_land`` or ``oisst``.
-        folder: Folder that a download fills; docs/data.md says how.
+        reader: One of ``emulator.data.readers.offering.PRODUCTS``.
+        folder: Folder that a download fills, or a URL; docs/data.md says how.
     """
 
     reader: str
@@ -75,9 +68,9 @@ class ProductSettings:
         Raises:
             SettingsError: If there is none, or no folder is given.
         """
-        if self.reader not in _OFFERED or not self.folder:
+        if self.reader not in PRODUCTS or not self.folder:
             raise SettingsError(
-                f"A product needs a reader, one of {list(_OFFERED)}, and a folder, got "
+                f"A product needs a reader, one of {list(PRODUCTS)}, and a folder, got "
                 f"{self.reader!r} and {self.folder!r}."
             )
 
@@ -222,12 +215,13 @@ def _shared_out(
     left = list(names)
     shared = []
     for product in products:
-        told = tuple(name for name in left if name in _OFFERED[product.reader])
+        known = PRODUCTS[product.reader].variables
+        told = tuple(name for name in left if name in known)
         left = [name for name in left if name not in told]
         if told:
             shared.append((product, told))
     if left:
-        offered = {product.reader: _OFFERED[product.reader] for product in products}
+        offered = {one.reader: PRODUCTS[one.reader].variables for one in products}
         raise SettingsError(
             f"The archive holds {', '.join(left)}, which no product of the source "
             f"tells: {offered}. Add a product, or train and prepare without."
@@ -256,11 +250,10 @@ def _require_same_co2(
 def _offering(
     product: ProductSettings, names: tuple[str, ...], unpacked: Path
 ) -> Offering:
-    folder = Path(product.folder).expanduser()
-    if product.reader == "oisst":
-        return oisst.find(folder)
-    counts_on = product.reader == "era5_land"
-    return era5.find(folder, names, unpacked, counts_on=counts_on)
+    place = product.folder
+    if "://" not in place:
+        place = str(Path(place).expanduser())
+    return PRODUCTS[product.reader].find(place, names, unpacked)
 
 
 def _pieces(

@@ -17,6 +17,7 @@ from emulator.data.entry import Entry, Years
 from emulator.data.readers import gobm, gridded, prepared, tables, trendy
 from emulator.data.readers.files import checksum, find_files
 from emulator.data.readers.labels import read_regions
+from emulator.data.readers.offering import PRODUCTS
 from emulator.data.readers.sums import add_up
 from emulator.data.readers.surface import process_area, read_area, read_fraction
 
@@ -27,9 +28,7 @@ READERS: dict[str, Reader] = {
     "gobm": gobm.read,
     "gridded": gridded.read,
     "table": tables.read,
-    "era5": prepared.read,
-    "era5_land": prepared.read,
-    "oisst": prepared.read,
+    **dict.fromkeys(PRODUCTS, prepared.read),
 }
 """The reader of each family of files, by the name that catalog entries use."""
 

@@ -1,4 +1,4 @@
-"""Months of ERA5 and OISST for ``prepare``, from the same files as nights take.
+"""Months of products for ``prepare``, from the same files as nights take.
 
 What a night goes on with must begin with the same product: another one has another
 coast and another climate. Only final months count, as all months of a prepared store
@@ -17,8 +17,8 @@ from emulator.carbon.errors import CatalogError, GridMismatchError, TimeAxisErro
 from emulator.carbon.grid import Grid
 from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import Entry, Years
-from emulator.data.readers import era5, oisst
 from emulator.data.readers.files import checksum
+from emulator.data.readers.offering import PRODUCTS
 from emulator.data.readers.products import Offering
 from emulator.data.readers.series import wanted_years
 
@@ -37,14 +37,14 @@ def read(
     Arguments and errors are those of ``emulator.data.readers.read``. The entry's root
     is the folder of the product; the names in its files are known.
     """
-    folder = data_root / Path(entry.root).expanduser()
+    place = _place(data_root, entry.root)
     wanted = wanted_years(entry, simulation, years) or _ANY
     months: list[np.datetime64] = []
     fields: list[NDArray[np.float32]] = []
     files: dict[Path, None] = {}
     grid: Grid | None = None
     with tempfile.TemporaryDirectory(prefix="sink-emulator-") as scratch:
-        offering = _offering(entry, variable, folder, Path(scratch))
+        offering = _offering(entry, variable, place, Path(scratch))
         for month in _months(offering, wanted):
             piece = offering.month(month)
             told = piece.read((variable,)) if piece else None
@@ -63,7 +63,7 @@ def read(
     if grid is None or not _reaches(months, wanted):
         held = f"{months[0]} to {months[-1]}" if months else "none"
         raise TimeAxisError(
-            f"{folder} has the final months {held} of '{variable}', but "
+            f"{place} has the final months {held} of '{variable}', but "
             f"{_span(wanted)} are needed without a gap. "
             f"{' '.join(offering.refused)} Get what is missing, or correct 'years' in "
             f"the catalog entry '{entry.name}'."
@@ -86,22 +86,25 @@ def read(
     return xr.DataArray(np.stack(fields), coords, dims, name=variable, attrs=attrs)
 
 
-def _offering(entry: Entry, variable: str, folder: Path, scratch: Path) -> Offering:
-    """Return what the folder of an entry has.
+def _place(data_root: Path, root: str) -> str:
+    """Return the folder, or the URL, where a product lies."""
+    return root if "://" in root else str(data_root / Path(root).expanduser())
+
+
+def _offering(entry: Entry, variable: str, place: str, scratch: Path) -> Offering:
+    """Return what the place of an entry has.
 
     Raises:
         CatalogError: If the reader does not know the variable.
     """
-    known = oisst.VARIABLES if entry.reader == "oisst" else era5.VARIABLES
+    product = PRODUCTS[entry.reader]
+    known = product.variables
     if variable not in known:
         raise CatalogError(
             f"Catalog entry '{entry.name}' offers '{variable}', but the reader "
             f"{entry.reader} knows {list(known)}. Remove it from 'variables'."
         )
-    if entry.reader == "oisst":
-        return oisst.find(folder)
-    counts_on = entry.reader == "era5_land"
-    return era5.find(folder, [variable], scratch, counts_on=counts_on)
+    return product.find(place, [variable], scratch)
 
 
 def _months(offering: Offering, wanted: Years) -> NDArray[np.datetime64]:
