@@ -43,8 +43,28 @@ def vapour_pressure_deficit(temperature: Array, dewpoint: Array) -> Array:
         temperature: K; any shape.
         dewpoint: K; same shape. Rounding may put it above the temperature.
     """
-    missing = saturation_pressure(temperature) - saturation_pressure(dewpoint)
-    return np.maximum(missing, 0.0)
+    return missing_vapour(temperature, saturation_pressure(dewpoint))
+
+
+def missing_vapour(temperature: Array, vapour: Array) -> Array:
+    """Return how much vapour pressure is missing to saturation, Pa, never below 0.
+
+    Args:
+        temperature: K; any shape.
+        vapour: Pressure of the vapour that is there, Pa; same shape.
+    """
+    return np.maximum(saturation_pressure(temperature) - vapour, 0.0)
+
+
+def vapour_pressure(humidity: Array, pressure: Array) -> Array:
+    """Return the pressure of the vapour in moist air, Pa: ``specific_humidity`` undone.
+
+    Args:
+        humidity: Mass of water vapour in a mass of moist air, 1; any shape.
+        pressure: Of the air, Pa; same shape.
+    """
+    share = GAS_CONSTANT_RATIO + (1 - GAS_CONSTANT_RATIO) * humidity
+    return np.asarray(humidity * pressure / share)
 
 
 def specific_humidity(dewpoint: Array, pressure: Array) -> Array:

@@ -111,6 +111,7 @@ _PLAIN = {
     "moles": (MOLAR_MASS_CARBON, _MASS),
     "meter": (1.0, _LENGTH),
     "metre": (1.0, _LENGTH),
+    "milligram": (1e-6, _MASS),
 }
 """Symbols that take no prefix."""
 

@@ -62,6 +62,9 @@ _PRODUCTIVITY = "productivity_of_biomass_expressed_as_carbon"
 _DIC = "mole_concentration_of_dissolved_inorganic_carbon_in_sea_water"
 _PCO2 = "surface_partial_pressure_of_carbon_dioxide_in_sea_water"
 _MIXED = "ocean_mixed_layer_thickness_defined_by_sigma_t"
+_CHLOROPHYLL = (
+    "mass_concentration_of_phytoplankton_expressed_as_chlorophyll_in_sea_water"
+)
 
 
 # One field in two or three lines reads as a table; the formatter makes ten.
@@ -113,6 +116,10 @@ _ALL = (
     Variable("rsds", "Downwelling shortwave radiation at the surface",
              "surface_downwelling_shortwave_flux_in_air",
              "W m-2", "forcing", "land", -1.0, 600.0),
+    # The air above glaciers sends down some 60, that of the tropics 450.
+    Variable("rlds", "Downwelling longwave radiation at the surface",
+             "surface_downwelling_longwave_flux_in_air",
+             "W m-2", "forcing", "land", 0.0, 700.0),
     Variable("huss", "Near-surface specific humidity",
              "specific_humidity", "1", "forcing", "land", -1e-4, 0.05),
     Variable("vpd", "Vapour pressure deficit of near-surface air",
@@ -132,6 +139,9 @@ _ALL = (
              "sea_surface_salinity", "1e-3", "forcing", "ocean", -1.0, 50.0),
     Variable("mlotst", "Ocean mixed-layer depth by density",
              _MIXED, "m", "forcing", "ocean", 0.0, 7000.0),
+    # Products end at 1000 mg m-3; blooms reach a few hundred.
+    Variable("chlos", "Chlorophyll in the surface layer of the sea",
+             _CHLOROPHYLL, "kg m-3", "forcing", "ocean", 0.0, 1e-3),
     Variable("co2", "Mole fraction of CO2 in air",
              "mole_fraction_of_carbon_dioxide_in_air",
              "1e-6", "forcing", "both", 150.0, 3000.0),

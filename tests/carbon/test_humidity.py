@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.carbon.humidity import (
+    missing_vapour,
     saturation_pressure,
     specific_humidity,
+    vapour_pressure,
     vapour_pressure_deficit,
 )
 
@@ -42,3 +44,20 @@ def test_air_is_never_moister_than_saturated(temperature: float, below: float) -
     assert 0 <= deficit <= saturation_pressure(air)
     # A dewpoint that rounding put above the temperature.
     assert vapour_pressure_deficit(air, air + 0.01) == 0
+
+
+def test_vapour_of_humid_air_by_hand() -> None:
+    # 0.01 * 1e5 / (0.621981 + 0.378019 * 0.01), of 2337.28 Pa at 293.16 K.
+    vapour = vapour_pressure(np.array(0.01), np.array(1e5))
+    assert vapour == pytest.approx(1598.05, abs=0.01)
+    missing = missing_vapour(np.array(293.16), vapour)
+    assert missing == pytest.approx(739.23, abs=0.03)
+    # More vapour than saturates is rounding, not a deficit below zero.
+    assert missing_vapour(np.array(270.0), vapour) == 0
+
+
+@given(st.floats(200, 330), st.floats(3e4, 1.1e5))
+def test_humidity_and_vapour_are_inverse(dewpoint: float, pressure: float) -> None:
+    dew, air = np.array(dewpoint), np.array(pressure)
+    told = vapour_pressure(specific_humidity(dew, air), air)
+    assert told == pytest.approx(float(saturation_pressure(dew)), rel=1e-12)

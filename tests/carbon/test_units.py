@@ -66,6 +66,7 @@ def test_every_spelling_of_a_carbon_flux_is_the_same_unit(found: str) -> None:
         ("cm/h", "m s-1", 0.01 / 3600),
         ("km2", "m2", 1e6),
         ("mmol m-3", "mol m-3", 1e-3),
+        ("milligram m-3", "kg m-3", 1e-6),
     ],
 )
 def test_scales_are_those_by_hand(found: str, wanted: str, scale: float) -> None:

@@ -9,8 +9,9 @@ from emulator.carbon.variables import VARIABLES, Variable, require_units, variab
 
 AGREED = (
     "nbp gpp npp ra rh fFire fLuc cVeg cSoil cLitter mrso lai evapotrans fgco2 spco2 "
-    "dissicos wo50 tas pr rsds huss vpd sfcWind tos tosforc siconc tauu sos mlotst co2 "
-    "co2_normal area land_fraction sea_fraction elevation sand clay ice_fraction"
+    "dissicos wo50 tas pr rsds rlds huss vpd sfcWind tos tosforc siconc tauu sos "
+    "mlotst chlos co2 co2_normal area land_fraction sea_fraction elevation sand clay "
+    "ice_fraction"
 )
 
 
