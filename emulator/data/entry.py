@@ -13,6 +13,7 @@ from typing import Any, Literal
 from emulator.carbon.errors import CatalogError
 from emulator.carbon.variables import VARIABLES
 from emulator.data import strict
+from emulator.data.fetch_source import FetchSource, has_wildcard
 
 Kind = Literal["teacher", "forcing", "static", "regions", "table"]
 Domain = Literal["land", "ocean", "both"]
@@ -309,6 +310,7 @@ class Entry:
         policy: Conditions beyond the licence, e.g. co-authorship.
         latency_days: Days from the end of a month to its publication.
         known_since: Date of the edition, for vintages.
+        fetch: Where its files can be had.
     """
 
     name: str
@@ -342,12 +344,14 @@ class Entry:
     policy: str = ""
     latency_days: float | None = None
     known_since: str = ""
+    fetch: FetchSource | None = None
 
     def __post_init__(self) -> None:
         """Check what depends on more than one key."""
         _check_variables(self)
         _check_sums(self)
         _check_kind(self)
+        _check_fetch(self)
         unknown = sorted(set(self.gates) - set(GATES))
         if unknown:
             raise CatalogError(
@@ -475,8 +479,7 @@ def _check_kind(entry: Entry) -> None:
         raise CatalogError(f"{entry._where()} needs 'files' and 'layers'.")
     if entry.kind != "regions" and not entry.variables:
         raise CatalogError(f"{entry._where()} has no 'variables'.")
-    patterns = [entry.files, *(v.files for v in entry.variables.values() if v.files)]
-    absolute = [pattern for pattern in patterns if pattern.startswith("/")]
+    absolute = [pattern for pattern in _patterns(entry) if pattern.startswith("/")]
     if absolute:
         raise CatalogError(
             f"{entry._where()}: the path pattern '{absolute[0]}' is absolute, but must "
@@ -487,6 +490,35 @@ def _check_kind(entry: Entry) -> None:
             raise CatalogError(
                 f"{entry._where()} does not say where '{name}' is: give 'files' for "
                 f"the entry or for the variable."
+            )
+
+
+def _patterns(entry: Entry) -> list[str]:
+    return [entry.files, *(v.files for v in entry.variables.values() if v.files)]
+
+
+def _check_fetch(entry: Entry) -> None:
+    source = entry.fetch
+    if source is None:
+        return
+    if source.accept and not entry.policy:
+        raise CatalogError(
+            f"{entry._where()} wants '{source.accept}' to be accepted, but has no "
+            f"'policy': write what is to be accepted."
+        )
+    if source.base and not (source.files or source.index):
+        listless = [pattern for pattern in _patterns(entry) if has_wildcard(pattern)]
+        if listless:
+            raise CatalogError(
+                f"{entry._where()}: 'fetch' has neither 'files' nor 'index', and "
+                f"'{listless[0]}' stands for more than one path. Give one of them."
+            )
+    if source.client:
+        unknown = sorted(set(source.client.variables) - set(entry.variables))
+        if unknown:
+            raise CatalogError(
+                f"{entry._where()}: 'fetch.client' names {unknown}, which are none of "
+                f"its variables {sorted(entry.variables)}."
             )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -100,10 +100,14 @@ def forcing_sources(settings: ForcingSettings, dirs: Dirs) -> Sources:
 
 
 def settings_hash(settings: Settings, sources: Sources) -> str:
-    """Return the hash of the settings and of all that the catalog says."""
+    """Return the hash of the settings and of all that the catalog says.
+
+    Where files can be had is left aside: no number depends on it.
+    """
+    entries = {name: replace(e, fetch=None) for name, e in sources.by_name().items()}
     said = {
         "settings": asdict(settings),
-        "catalog": {name: entry.to_dict() for name, entry in sources.by_name().items()},
+        "catalog": {name: entry.to_dict() for name, entry in entries.items()},
     }
     text = json.dumps(said, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]

@@ -10,7 +10,7 @@ import yaml
 
 from emulator.carbon.errors import CatalogError
 from emulator.carbon.variables import VARIABLES
-from emulator.data import catalog
+from emulator.data import catalog, fetch_source
 from emulator.data import entry as entry_schema
 from emulator.data.entry import Entry, parse_entry
 from tests.data import tiny_files as tiny
@@ -328,6 +328,9 @@ def test_every_key_is_documented() -> None:
         entry_schema.CoordinateSource,
         entry_schema.TableLayout,
         entry_schema.RegionLayer,
+        fetch_source.FetchSource,
+        fetch_source.ClientRequest,
+        fetch_source.KnownFile,
     )
     for schema in schemas:
         absent = {k for k in keys_of(schema) if not re.search(rf"`{k}[`:]", text)}
