@@ -1,15 +1,22 @@
 """The command line: what it accepts, what it says, how it ends."""
 
+import dataclasses
+import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
 from emulator import cli
 from emulator.cli.descriptions import COMMANDS
+from emulator.data.budget_column import BudgetColumn
+from emulator.data.report import CheckReport, FieldReport
+from tests.data import tiny_files as tiny
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +82,10 @@ def test_help_is_immediate_and_imports_nothing_heavy(arguments: list[str]) -> No
         (["nightly", "stats"], "say nothing, or one of run, status, health, replay"),
         (["nightly", "status", "health"], "say nothing, or one of run, status"),
         (["nightly", "--from", "2024-01-01"], "--from and --to belong to `nightly re"),
-        (["catalog", "show"], "'show' and 'check' take one"),
+        (["catalog", "show"], "'show' takes one, 'check' one or more"),
+        (["catalog", "show", "biomes", "era5"], "'show' takes one, 'check' one or"),
+        (["catalog", "check"], "'show' takes one, 'check' one or more"),
+        (["catalog", "list", "--json"], "--json belongs to `catalog check`"),
         (["catalog", "list", "lpjwsl"], "'list' takes no name"),
     ],
 )
@@ -134,6 +144,93 @@ def test_catalog_check_says_what_is_missing(
     shown = capsys.readouterr()
     assert "elsewhere/land/forcing/static.nc" in shown.out
     assert "'lpjwsl_static' cannot be used yet" in shown.err
+
+
+def write_round(root: Path) -> None:
+    """Write a round of two models, of which one has files, and name its folder."""
+    said = {
+        "name": "mine",
+        "every": {
+            "kind": "forcing",
+            "domain": "land",
+            "reader": "gridded",
+            "evidence": "testbed",
+            "variables": {"tas": {}},
+            "years": [2000, 2001],
+        },
+        "models": {"one": {"files": "one.nc"}, "two": {"files": "two.nc"}},
+    }
+    (root / "catalog").mkdir()
+    (root / "catalog" / "mine.yaml").write_text(yaml.safe_dump(said))
+    warm = np.full((24, *tiny.SHAPE), 288.0, "f4")
+    tiny.write(root / "one.nc", "tas", warm, units="K")
+
+
+def test_catalog_check_of_a_round_passes_over_models_without_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_round(tmp_path)
+    where = ["--catalog-dir", str(tmp_path / "catalog"), f"paths.data={tmp_path}"]
+    assert cli.main(["catalog", "check", "mine", *where]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].split()[0] == "mine.one"
+    assert lines[-2].endswith("usable")
+    assert lines[-1].split()[0] == "mine.two"
+    assert lines[-1].endswith("no file")
+    # Who asks for the model itself wants it.
+    assert cli.main(["catalog", "check", "mine.one", "mine.two", *where]) == 1
+    shown = capsys.readouterr()
+    assert "'mine.two' cannot be used yet: 1 problem stands above" in shown.err
+    (tmp_path / "one.nc").unlink()
+    assert cli.main(["catalog", "check", "mine", *where]) == 1
+    assert "Not one file of mine is below" in capsys.readouterr().err
+
+
+def test_catalog_check_prints_json_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_round(tmp_path)
+    where = ["--catalog-dir", str(tmp_path / "catalog"), f"paths.data={tmp_path}"]
+    assert cli.main(["catalog", "check", "mine", "--json", *where]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert list(said) == [
+        *("schema", "data", "workbook", "is_usable", "failed", "absent", "products"),
+    ]
+    assert said["schema"] == "catalog-check/1"
+    assert (said["is_usable"], said["failed"]) == (True, [])
+    assert said["absent"] == ["mine.two"]
+    (product,) = said["products"]
+    assert product["fields"][0]["period"] == "2000-01 to 2001-12, 24 months"
+    tiny.write(tmp_path / "two.nc", "tas", np.zeros((24, *tiny.SHAPE), "f4"), units="K")
+    assert cli.main(["catalog", "check", "mine", "--json", *where]) == 1
+    shown = capsys.readouterr()
+    said = json.loads(shown.out)
+    assert (said["is_usable"], said["failed"]) == (False, ["mine.two"])
+    assert "values of 'tas' lie outside" in said["products"][1]["problems"][0]
+    assert "'mine.two' cannot be used yet" in shown.err
+
+
+def test_the_keys_of_the_json_are_documented() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "catalog.md").read_text("utf-8")
+    keys = {item.name for item in dataclasses.fields(CheckReport)}
+    keys |= {item.name for item in dataclasses.fields(FieldReport)}
+    keys |= {item.name for item in dataclasses.fields(BudgetColumn)}
+    keys |= {"schema", "data", "workbook", "failed", "absent", "products"}
+    keys |= {"is_usable", "is_absent", "agreement"}
+    assert not {key for key in keys if f"`{key}`" not in text}
+
+
+def test_catalog_check_compares_with_a_workbook(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["catalog", "check", "lpjwsl", "workbook=GCB.xlsx"]
+    assert cli.main(asked) == 1
+    assert "GCB.xlsx: the name does not say the edition" in capsys.readouterr().err
+
+
+def test_catalog_shows_a_round_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog", "show", "trendy_v14"]) == 0
+    assert "NEVER TESTED AGAINST A REAL FILE" in capsys.readouterr().out
 
 
 def test_catalog_refuses_other_settings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,6 +127,10 @@ def _add_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "--debug", action="store_true", help="show where an error comes from"
     )
+    if name == "catalog":
+        parser.add_argument(
+            "--json", action="store_true", help="`check` prints JSON and nothing else"
+        )
     if name == "train":
         parser.add_argument(
             "-m", "--multirun", action="store_true", help="sweep comma lists"
@@ -138,14 +142,17 @@ def _add_options(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _split_catalog(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Take ``list``, ``show NAME`` or ``check NAME`` off the overrides."""
+    """Take ``list``, ``show NAME`` or ``check NAME ...`` off the overrides."""
     words = [text for text in asked.overrides if "=" not in text]
     asked.overrides = [text for text in asked.overrides if "=" in text]
     if not words or words[0] not in CATALOG_ACTIONS:
         parser.error(f"say one of {', '.join(CATALOG_ACTIONS)}")
     asked.action, *asked.names = words
-    if len(asked.names) != (0 if asked.action == "list" else 1):
-        parser.error("'list' takes no name, 'show' and 'check' take one")
+    count, is_check = len(asked.names), asked.action == "check"
+    if count < 1 if is_check else count != (asked.action == "show"):
+        parser.error("'list' takes no name, 'show' takes one, 'check' one or more")
+    if asked.json and not is_check:
+        parser.error("--json belongs to `catalog check`")
 
 
 def _split_nightly(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -165,7 +172,7 @@ def _run(asked: argparse.Namespace) -> None:
     if asked.command == "catalog":
         from emulator.cli import catalog
 
-        catalog.run(asked.action, asked.names, asked.overrides)
+        catalog.run(asked.action, asked.names, asked.overrides, as_json=asked.json)
     elif asked.command == "nightly":
         from emulator.cli import nightly
 

@@ -1,47 +1,57 @@
-"""``catalog list|show NAME|check NAME``: what can be used, complete and sane."""
+"""``catalog list|show NAME|check NAME ...``: what can be used, complete and sane."""
 
+import json
 import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from emulator.carbon.errors import CatalogError, SettingsError
-from emulator.cli.output import say, working
+from emulator.cli.output import say, steps
 from emulator.data import catalog as entries
 
 DATA_KEY = "paths.data"
+WORKBOOK_KEY = "workbook"
+
+JSON_SCHEMA = "catalog-check/1"
+"""Of what ``check --json`` prints: raised when a key is removed or changes meaning."""
 
 
-def run(action: str, names: Sequence[str], overrides: Sequence[str]) -> None:
+def run(
+    action: str, names: Sequence[str], overrides: Sequence[str], *, as_json: bool
+) -> None:
     """List, show or check.
 
     Args:
         action: ``list``, ``show`` or ``check``.
-        names: The entry, for ``show`` and ``check``.
-        overrides: ``paths.data=FOLDER`` or nothing.
+        names: The entry for ``show``, one or more for ``check``.
+        overrides: ``paths.data=FOLDER``, ``workbook=FILE`` or nothing.
+        as_json: Whether ``check`` prints JSON instead of text.
     """
-    data_root = _data_root(overrides)
+    said = _settings(overrides)
     if action == "list":
         _list()
     elif action == "show":
         _show(names[0])
     else:
-        _check(names[0], data_root)
+        _check(names, Path(said[DATA_KEY]), said[WORKBOOK_KEY], as_json=as_json)
 
 
-def _data_root(overrides: Sequence[str]) -> Path:
-    """Return the folder of the files; the catalog has no other setting."""
-    folder = os.environ.get("SINK_DATA", "data")
+def _settings(overrides: Sequence[str]) -> dict[str, str]:
+    """Return the settings: the folder of the files, and what to compare with."""
+    said = {DATA_KEY: os.environ.get("SINK_DATA", "data"), WORKBOOK_KEY: ""}
     for override in overrides:
         key, _, value = override.partition("=")
-        if key != DATA_KEY:
+        if key not in said:
             raise SettingsError(
-                f"'{key}' is no setting of `catalog`; it has only {DATA_KEY}=FOLDER."
+                f"'{key}' is no setting of `catalog`; it has {DATA_KEY}=FOLDER and, "
+                f"for 'check', {WORKBOOK_KEY}=FILE."
             )
-        folder = value
-    return Path(folder)
+        said[key] = value
+    return said
 
 
 def _list() -> None:
@@ -56,8 +66,9 @@ def _list() -> None:
 
 def _show(name: str) -> None:
     path, model = entries.find(name)
-    entry = entries.read_entry(path, model)
-    if model:
+    is_many = entries.members(name) != [name]
+    entry = None if is_many else entries.read_entry(path, model)
+    if entry and model:
         say(f"# {path}, model '{model}' with the keys that all share")
         said = yaml.safe_dump(entry.to_dict(), sort_keys=False, allow_unicode=True)
     else:
@@ -66,15 +77,55 @@ def _show(name: str) -> None:
     say(said.rstrip())
 
 
-def _check(name: str, data_root: Path) -> None:
-    from emulator.data.report import check  # reads files: needed here only
+def _check(
+    names: Sequence[str], data_root: Path, workbook: str, *, as_json: bool
+) -> None:
+    """Check entries and all models of files of many; tell all, then fail if one does.
 
-    entry = entries.load(name)
-    with working(f"Reading {entry.title} below {data_root}"):
-        report = check(entry, data_root)
-    say(report.text())
-    if not report.is_usable:
+    A model without any file is what one did not get, unless it was asked for by its
+    own name.
+    """
+    from emulator.data.readers.workbook import read  # reads files: needed here only
+    from emulator.data.report import check
+    from emulator.data.report_text import summary, text
+
+    book = read(Path(workbook)) if workbook else None
+    asked = {one: one == name for name in names for one in entries.members(name)}
+    reports = []
+    with steps(f"Reading below {data_root}:", len(asked)) as begin:
+        for name in asked:
+            begin(name)
+            reports.append(check(entries.load(name), data_root, book))
+    present = [
+        report for report in reports if asked[report.name] or not report.is_absent
+    ]
+    absent = [name for name in asked if name not in {report.name for report in present}]
+    failed = [report.name for report in present if not report.is_usable]
+    if as_json:
+        said: dict[str, Any] = {
+            "schema": JSON_SCHEMA,
+            "data": str(data_root),
+            "workbook": workbook or None,
+            "is_usable": bool(present) and not failed,
+            "failed": failed,
+            "absent": absent,
+            "products": [report.to_dict() for report in present],
+        }
+        say(json.dumps(said, indent=2, allow_nan=False))
+    else:
+        for report in present:
+            say(text(report) + "\n" * (len(asked) > 1))
+        if len(asked) > 1:
+            say(summary(reports))
+    if not present:
         raise CatalogError(
-            f"'{name}' cannot be used yet: {len(report.problems)} problems stand "
-            f"above, each with what to do."
+            f"Not one file of {', '.join(names)} is below {data_root}. Put the data "
+            f"there, or set {DATA_KEY} (SINK_DATA) to where they are."
+        )
+    if failed:
+        count = sum(len(report.problems) for report in present)
+        named = ", ".join(f"'{name}'" for name in failed)
+        raise CatalogError(
+            f"{named} cannot be used yet: {count} problem{'s' * (count > 1)} "
+            f"stand{'s' * (count == 1)} above, each with what to do."
         )

@@ -37,9 +37,20 @@ COMMANDS = {
     "catalog": Command(
         summary="what can be used: list, show NAME, check NAME",
         text="'list' names every product, 'show NAME' prints its entry, 'check NAME'\n"
-        "reads its files and says whether they are complete and sane.",
-        examples=("catalog list", "catalog show lpjwsl", "catalog check lpjwsl"),
-        usage="[options] list | show NAME | check NAME [paths.data=FOLDER]",
+        "reads its files and says whether they are complete and sane: files, period,\n"
+        "grid, units, sign, totals by decade, closure, coverage. Several names are\n"
+        "checked one after the other, and of a round such as trendy_v14 every model\n"
+        "that has files. workbook=FILE puts the model's column of a Global Carbon\n"
+        "Budget beside its totals. Exit code 1 if something must be mended.",
+        examples=(
+            "catalog list",
+            "catalog show lpjwsl",
+            "catalog check lpjwsl",
+            "catalog check trendy_v14 workbook=Global_Carbon_Budget_2024_v1.0.xlsx",
+            "catalog check lpjwsl --json",
+        ),
+        usage="[options] list | show NAME | check NAME ... [paths.data=FOLDER]"
+        " [workbook=FILE]",
     ),
     "prepare": Command(
         summary="files of teachers and forcing in, one training store out",

@@ -53,6 +53,25 @@ def names(dirs: Sequence[str | Path] | None = None) -> list[str]:
     return sorted({name for held in found.values() for name in held})
 
 
+def members(name: str, dirs: Sequence[str | Path] | None = None) -> list[str]:
+    """Return the entries that a name stands for: itself, or all models of a file.
+
+    Args:
+        name: An entry, or a file of many models. Models that have files of their own,
+            called like ``FILE.MODEL.yaml``, belong to it.
+        dirs: Folders to look in, as in ``load``.
+
+    Raises:
+        CatalogError: If there is no such entry and no such file.
+    """
+    every = names(dirs)
+    found = [one for one in every if one.partition(".")[0] == name and one != name]
+    if name in every or not found:
+        find(name, dirs)
+        return [name]
+    return found
+
+
 def load(name: str, dirs: Sequence[str | Path] | None = None) -> Entry:
     """Read and check the entry ``name``.
 

@@ -32,12 +32,17 @@ class GateResult:
         failures: Messages of the gates that failed.
         residual: Share of the gross flux that nbp differs from its components; None
             if they are not there.
+        agreement: What the sign test of the net flux gave, positive where uptake is;
+            None where it could not be made.
+        evidence: What the sign was tested by; empty without a test.
         coverage: Share of the domain with values, by flux.
     """
 
     overridden: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     residual: float | None = None
+    agreement: float | None = None
+    evidence: str = ""
     coverage: dict[str, float] = field(default_factory=dict)
 
 
@@ -102,7 +107,12 @@ def run_gates(
     # A sum agrees with what it was added up from, whatever is wrong with it.
     parts = None if "sum_of" in net.attrs else components(fields)
     with _gathered(result, source) as found:
-        found += _check_sign(entry, net, parts, area, source)
+        tested = _sign(entry, net, parts, area)
+        if tested is not None:
+            result.agreement, result.evidence = tested
+            found += gates.check_sign(
+                str(net.name), *tested, source=source, overrides=overrides
+            )
         if parts is not None:
             gross = fields["gpp"].values
             result.residual = gates.closure_residual(net.values, parts, gross, area)
@@ -185,22 +195,25 @@ def annual_totals(
     return annual_total(rate, months, used)
 
 
-def _check_sign(
+def _sign(
     entry: Entry,
     net: xr.DataArray,
     parts: NDArray[np.float64] | None,
     area: NDArray[np.float64],
-    source: str,
-) -> list[str]:
-    """Check the sign by components where they are, by a known region otherwise."""
+) -> tuple[float, str] | None:
+    """Test the sign by components where they are, by a known region otherwise.
+
+    Returns:
+        The agreement, positive if the sign is right, and what it was found by; None if
+        nothing tells, as for annual fluxes without components.
+    """
     values = net.values
     month = month_of(net.time.values)
-    monthly = net.attrs.get("frequency") != "year"
     if parts is not None:
         agreement = gates.sign_by_components(values, parts, area)
         evidence = "its slope on gpp - ra - rh - fFire - fLuc"
-    elif not monthly:
-        return []
+    elif net.attrs.get("frequency") == "year":
+        return None
     elif entry.domain == "land":
         agreement = gates.sign_by_summer(values, month, net.lat.values, area)
         evidence = "its summer minus winter at 40-65 N, kg s-1"
@@ -209,9 +222,7 @@ def _check_sign(
             values, month, net.lat.values, net.lon.values, area
         )
         evidence = "the northern Atlantic in winter, kg s-1"
-    return gates.check_sign(
-        str(net.name), agreement, evidence, source=source, overrides=entry.gates
-    )
+    return None if np.isnan(agreement) else (agreement, evidence)
 
 
 def _source(entry: Entry, simulation: str | None, values: xr.DataArray) -> str:

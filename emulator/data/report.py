@@ -1,21 +1,28 @@
-"""Is a product complete and sane: the report of ``catalog check``."""
+"""Is a product complete and sane: what ``catalog check`` finds."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from emulator.carbon.errors import CatalogError, UserError
 from emulator.carbon.grid import Grid
 from emulator.carbon.variables import VARIABLES
 from emulator.data import readers
+from emulator.data.budget_column import (
+    Annual,
+    BudgetColumn,
+    beside,
+    by_decade,
+    compared_simulation,
+)
 from emulator.data.check import NET_FLUX, annual_totals, check_forcing, run_gates
 from emulator.data.entry import Entry
 from emulator.data.gates import extremes
+from emulator.data.readers.workbook import Workbook
 
 _REGION_STEP = 1.0
 """Grid on which areas of regions are reported, degrees."""
@@ -31,6 +38,7 @@ class FieldReport:
         variable: Canonical name.
         simulation: Which simulation; empty where there are none.
         files: Names of its files.
+        file_count: How many they are.
         period: First and last month, and how many steps; empty for static fields.
         calendar: Calendar of the file.
         grid: The grid in words; empty for tables.
@@ -43,6 +51,7 @@ class FieldReport:
     variable: str
     simulation: str
     files: str
+    file_count: int
     period: str
     calendar: str
     grid: str
@@ -53,34 +62,56 @@ class FieldReport:
 
 
 @dataclass
+class SignTest:
+    """Whether the net flux of a simulation is positive where carbon is taken up.
+
+    Attributes:
+        agreement: Positive if it is, in the unit of the evidence.
+        evidence: What it was tested by.
+    """
+
+    agreement: float
+    evidence: str
+
+
+@dataclass
 class CheckReport:
     """Everything that ``catalog check`` found.
 
     Attributes:
         name: Name of the entry.
         kind: Its kind.
+        title: Name of the product in stores and figures.
         evidence: What stands behind its numbers.
+        found: Variables that have files, with their simulation where there is one.
+        missing: Those that have none.
         fields: What was read.
-        missing: Simulations and variables whose files are not there.
         problems: What must be mended before the entry can be used.
         totals: Global totals of fluxes, PgC yr-1, in the file's own calendar and with
             the product's own areas: simulation, then decade, then flux.
+        signs: The sign test of each simulation that can be tested.
         residual: Share of the gross flux that nbp differs from its components, by
             simulation.
         coverage: Share of the domain with values: simulation, then flux.
+        budget: The same totals in a workbook of the Global Carbon Budget; None where
+            none was named or nothing can be compared.
         overridden: Failed gates which the entry overrides.
         regions: Area of each region, million km2.
     """
 
     name: str
     kind: str
-    evidence: str
-    fields: list[FieldReport] = field(default_factory=list)
+    title: str = ""
+    evidence: str = ""
+    found: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    fields: list[FieldReport] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     totals: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    signs: dict[str, SignTest] = field(default_factory=dict)
     residual: dict[str, float] = field(default_factory=dict)
     coverage: dict[str, dict[str, float]] = field(default_factory=dict)
+    budget: BudgetColumn | None = None
     overridden: list[str] = field(default_factory=list)
     regions: dict[str, float] = field(default_factory=dict)
 
@@ -89,53 +120,48 @@ class CheckReport:
         """Whether nothing must be mended."""
         return not self.problems
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether not one file of a product of variables is there."""
+        return self.kind != "regions" and not self.found
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain JSON types."""
-        return {**asdict(self), "is_usable": self.is_usable}
-
-    def text(self) -> str:
-        """Return the report as text for a terminal."""
-        about = f" [{self.evidence}]" if self.evidence else ""
-        parts = [f"{self.name} ({self.kind}){about}"]
-        parts += [_fields_table(self.fields)] if self.fields else []
-        for simulation, decades in self.totals.items():
-            parts.append(_totals_table(simulation, decades))
-        notes = [
-            f"{simulation}: nbp differs from its components by {share:.2%} of GPP"
-            for simulation, share in self.residual.items()
-        ]
-        notes += [
-            f"{simulation}: {flux} covers {share:.0%} of the domain"
-            for simulation, fluxes in self.coverage.items()
-            for flux, share in fluxes.items()
-            if flux in NET_FLUX.values()
-        ]
-        notes += [
-            f"{name}: {area:.1f} million km2" for name, area in self.regions.items()
-        ]
-        notes += [f"overridden gate {gate}" for gate in self.overridden]
-        notes += [f"not there: {', '.join(self.missing)}"] if self.missing else []
-        notes += [f"PROBLEM: {problem}" for problem in self.problems]
-        notes += ["" if self.problems else "Complete and plausible."]
-        return "\n\n".join([*parts, "\n".join(notes).rstrip()])
+        """Return the report as plain JSON types; a number that is none is null."""
+        said: dict[str, Any] = _finite(asdict(self))
+        return {
+            **said,
+            "is_usable": self.is_usable,
+            "is_absent": self.is_absent,
+        }
 
 
-def check(entry: Entry, data_root: Path) -> CheckReport:
+def check(
+    entry: Entry, data_root: Path, workbook: Workbook | None = None
+) -> CheckReport:
     """Read everything an entry names and report what is there.
 
     Args:
         entry: The catalog entry.
         data_root: The folder below which entries' roots lie.
+        workbook: An edition of the Global Carbon Budget to compare a teacher with.
 
     Returns:
         The report. What is wrong with the data stands in it; nothing is raised.
     """
-    report = CheckReport(entry.name, entry.kind, entry.evidence)
+    report = CheckReport(entry.name, entry.kind, entry.title, entry.evidence)
     if entry.kind == "regions":
         _check_regions(entry, data_root, report)
     elif entry.kind == "teacher":
         for simulation in entry.simulations:
-            _check_teacher(entry, simulation, data_root, report)
+            _check_teacher(entry, simulation, data_root, report, workbook)
+        if report.is_absent:
+            report.problems.append(
+                f"Not one file of '{entry.name}' is below "
+                f"{data_root / Path(entry.root).expanduser()}, where "
+                f"{entry.files or 'those of its variables'} should be. Put the data "
+                f"there, or set paths.data (SINK_DATA) to the folder that holds "
+                f"'{entry.root}'."
+            )
     else:
         for values in _read_all(entry, None, data_root, report).values():
             try:
@@ -160,11 +186,18 @@ def _check_regions(entry: Entry, data_root: Path, report: CheckReport) -> None:
 
 
 def _check_teacher(
-    entry: Entry, simulation: str, data_root: Path, report: CheckReport
+    entry: Entry,
+    simulation: str,
+    data_root: Path,
+    report: CheckReport,
+    workbook: Workbook | None,
 ) -> None:
     net = NET_FLUX[entry.domain]
+    before = len(report.found)
     fields = _read_all(entry, simulation, data_root, report)
     fluxes = {n: v for n, v in fields.items() if VARIABLES[n].role == "flux"}
+    if len(report.found) == before:
+        return  # a simulation that one did not get is missing, not wrong
     if net not in fluxes:
         report.problems.append(
             f"Simulation '{simulation}' of '{entry.name}' has no '{net}', the net flux "
@@ -183,9 +216,14 @@ def _check_teacher(
     report.problems += found.failures
     report.overridden += found.overridden
     report.coverage[simulation] = found.coverage
+    if found.agreement is not None:
+        report.signs[simulation] = SignTest(found.agreement, found.evidence)
     if found.residual is not None:
         report.residual[simulation] = found.residual
-    report.totals[simulation] = _totals_by_decade(fluxes, area)
+    annual = {name: annual_totals(flux, area) for name, flux in fluxes.items()}
+    report.totals[simulation] = _totals_by_decade(annual)
+    if workbook and net in annual and simulation == compared_simulation(entry):
+        report.budget = beside(workbook, entry, simulation, annual[net])
 
 
 def _read_all(
@@ -193,26 +231,29 @@ def _read_all(
 ) -> dict[str, xr.DataArray]:
     fields = {}
     for variable in entry.variables:
+        what = f"{simulation} {variable}" if simulation else variable
         try:
-            readers.find_files(entry, variable, simulation, data_root)
+            files = readers.find_files(entry, variable, simulation, data_root)
         except CatalogError as error:
-            if simulation:
+            report.missing.append(what)
+            if not simulation:
                 # A model need not report all; its net flux is checked apart.
-                report.missing.append(f"{simulation} {variable}")
-            else:
                 report.problems.append(str(error))
             continue
+        report.found.append(what)
         try:
             values = readers.read(entry, variable, simulation, data_root)
         except UserError as error:
             report.problems.append(str(error))
             continue
         fields[variable] = values
-        report.fields.append(_describe(values, variable, simulation or ""))
+        report.fields.append(_describe(values, variable, simulation or "", len(files)))
     return fields
 
 
-def _describe(values: xr.DataArray, variable: str, simulation: str) -> FieldReport:
+def _describe(
+    values: xr.DataArray, variable: str, simulation: str, file_count: int
+) -> FieldReport:
     period = grid = ""
     lowest, highest = extremes(values.values)
     if "time" in values.dims:
@@ -226,6 +267,7 @@ def _describe(values: xr.DataArray, variable: str, simulation: str) -> FieldRepo
         variable=variable,
         simulation=simulation,
         files=values.attrs["source_file"],
+        file_count=file_count,
         period=period,
         calendar=values.attrs.get("source_calendar", ""),
         grid=grid,
@@ -236,55 +278,21 @@ def _describe(values: xr.DataArray, variable: str, simulation: str) -> FieldRepo
     )
 
 
-def _totals_by_decade(
-    fluxes: Mapping[str, xr.DataArray], area: NDArray[np.float64]
-) -> dict[str, dict[str, float]]:
+def _totals_by_decade(annual: Mapping[str, Annual]) -> dict[str, dict[str, float]]:
     """Return mean totals, PgC yr-1, of each decade and flux."""
     totals: dict[str, dict[str, float]] = {}
-    for name, flux in fluxes.items():
-        years, values = annual_totals(flux, area)
-        for decade in np.unique(years // 10):
-            inside = years // 10 == decade
-            held = years[inside]
-            span = f"{held[0]}-{held[-1]}"
+    for name, (years, values) in annual.items():
+        for span, inside in by_decade(years).items():
             totals.setdefault(span, {})[name] = float(values[inside].mean())
     return dict(sorted(totals.items()))
 
 
-def _fields_table(fields: list[FieldReport]) -> str:
-    head = ("", "variable", "period", "grid", "calendar", "unit", "lowest", "highest")
-    rows: list[tuple[str, ...]] = [head]
-    for item in fields:
-        changed = item.units_found != item.units_used
-        unit = f"{item.units_found} > {item.units_used}" if changed else item.units_used
-        rows.append(
-            (
-                item.simulation,
-                item.variable,
-                item.period,
-                item.grid,
-                item.calendar,
-                unit,
-                f"{item.lowest:.4g}",
-                f"{item.highest:.4g}",
-            )
-        )
-    return _aligned(rows)
-
-
-def _totals_table(simulation: str, decades: dict[str, dict[str, float]]) -> str:
-    names = list(dict.fromkeys(name for row in decades.values() for name in row))
-    rows = [(f"{simulation}, PgC per year", *names)]
-    for span, values in decades.items():
-        cells = (f"{values[n]:.2f}" if n in values else "" for n in names)
-        rows.append((span, *cells))
-    return _aligned(rows)
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
+def _finite(said: Any) -> Any:
+    """Return plain values with None for numbers that JSON does not have."""
+    if isinstance(said, dict):
+        return {key: _finite(value) for key, value in said.items()}
+    if isinstance(said, list):
+        return [_finite(value) for value in said]
+    if isinstance(said, float) and not math.isfinite(said):
+        return None
+    return said

@@ -10,8 +10,11 @@ import pytest
 
 from emulator.data import catalog
 from emulator.data.entry import Entry
+from emulator.data.readers import workbook
 from emulator.data.report import check
+from emulator.data.report_text import summary, text
 from tests.data import tiny_files as tiny
+from tests.evaluation.published import budget_workbook
 
 DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data"
 SHARED = Path(os.environ.get("SINK_SHARED_DATA", DEFAULT))
@@ -50,12 +53,12 @@ def test_a_good_teacher_is_usable(tmp_path: Path) -> None:
 def test_the_text_and_the_json_say_the_same(tmp_path: Path) -> None:
     write_teacher(tmp_path)
     report = check(tiny.entry(gates={"sign": "a test"}), tmp_path)
-    text = report.text()
-    assert text.startswith("tiny (teacher) [testbed]")
-    assert "kg C m-2 s-1 > kg m-2 s-1" in text
-    assert "S2, PgC per year" in text
-    assert "not there: S2 fFire" in text
-    assert text.endswith("Complete and plausible.")
+    said = text(report)
+    assert said.startswith("tiny (teacher) [testbed]")
+    assert "kg C m-2 s-1 > kg m-2 s-1" in said
+    assert "S2, PgC per year" in said
+    assert "not there: S2 fFire" in said
+    assert said.endswith("Complete and plausible.")
     assert json.loads(json.dumps(report.to_dict()))["is_usable"] is True
 
 
@@ -64,11 +67,11 @@ def test_a_flipped_sign_is_a_problem_and_an_override_is_told(tmp_path: Path) -> 
     write_teacher(tmp_path, nbp=flipped)
     report = check(tiny.entry(), tmp_path)
     assert not report.is_usable
-    assert "PROBLEM: tiny_S2_nbp.nc (tiny S2): 'nbp' has the wrong" in report.text()
+    assert "PROBLEM: tiny_S2_nbp.nc (tiny S2): 'nbp' has the wrong" in text(report)
     overridden = tiny.entry(gates={"sign": "a test", "closure": "a test"})
     report = check(overridden, tmp_path)
     assert report.is_usable
-    assert "overridden gate sign: tiny_S2_nbp.nc (tiny S2)" in report.text()
+    assert "overridden gate sign: tiny_S2_nbp.nc (tiny S2)" in text(report)
 
 
 def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
@@ -85,7 +88,109 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
 def test_a_teacher_without_files_is_no_teacher(tmp_path: Path) -> None:
     report = check(tiny.entry(), tmp_path)
     assert len(report.missing) == 5
+    assert report.is_absent
     assert not report.is_usable
+    wanted = f"below {tmp_path}/tiny, where {{simulation}}/tiny_{{simulation}}_"
+    assert wanted in report.problems[0]
+
+
+def test_a_simulation_that_one_did_not_get_is_missing_not_wrong(tmp_path: Path) -> None:
+    write_teacher(tmp_path)
+    s2 = {"weather": [{"years": [2000, None], "same": True}], "co2": {"constant": 280}}
+    report = check(tiny.entry(simulations={"S0": s2, "S2": s2}), tmp_path)
+    assert report.is_usable
+    assert "not there: S0 nbp, gpp, ra, rh, fFire; S2 fFire" in text(report)
+    # One without its net flux is wrong.
+    path = tmp_path / "tiny/S2/tiny_S2_nbp.nc"
+    path.unlink()
+    assert "Simulation 'S2' of 'tiny' has no 'nbp'" in text(
+        check(tiny.entry(), tmp_path)
+    )
+
+
+def test_the_sign_test_is_told_and_so_is_that_there_was_none(tmp_path: Path) -> None:
+    # 1e-10 more in one half of the world than the other, in all that there is.
+    east = np.where(tiny.LON > 0, 2e-8, 1e-8) * np.ones((24, *tiny.SHAPE))
+    write_teacher(tmp_path, gpp=east.astype("f4"), nbp=(east - 7.9e-9).astype("f4"))
+    report = check(tiny.entry(), tmp_path)
+    assert report.signs["S2"].agreement == pytest.approx(1, abs=1e-4)
+    assert "S2: sign right by its slope on gpp - ra - rh - fFire" in text(report)
+    tiny.write(
+        tmp_path / "yearly/S2/tiny_S2_nbp.nc",
+        "nbp",
+        1e-10 * np.ones((2, *tiny.SHAPE), "f4"),
+        time=np.array([2000.0, 2001.0]),
+        time_units="years since 0000-01-01",
+    )
+    report = check(tiny.entry(root="yearly"), tmp_path)
+    assert report.signs == {}
+    assert "S2: sign not tested: annual" in text(report)
+
+
+def with_nbp(root: Path, rate: float) -> None:
+    """Write nbp of one rate, kg m-2 s-1, that takes up more in the northern summer."""
+    season = np.cos(2 * np.pi * (np.arange(24) % 12 - 6.5) / 12)
+    north = np.sign(tiny.LAT)[None, :, None]
+    nbp = rate + 1e-9 * season[:, None, None] * north * np.ones((24, *tiny.SHAPE))
+    tiny.write(root / "tiny/S2/tiny_S2_nbp.nc", "nbp", nbp.astype("f4"))
+
+
+def test_a_model_stands_beside_its_column_of_the_budget(tmp_path: Path) -> None:
+    # 2e-10 kg m-2 s-1 over the sphere and 365 days: 3.2174 PgC, of which the north's
+    # summer takes away what the south's adds.
+    with_nbp(tmp_path, 2e-10)
+    columns = {"ELM": [9.0] * 4, "LPJ-EOSIM": [9.0, 3.0, 3.5, 9.0]}
+    book = workbook.read(budget_workbook(tmp_path, range(1999, 2003), columns))
+    report = check(tiny.entry(label="LPJwsl"), tmp_path, book)
+    assert report.budget is not None
+    assert (report.budget.column, report.budget.simulation) == ("LPJwsl", "S2")
+    row = report.budget.decades["2000-2001"]
+    assert row["files"] == pytest.approx(3.2174, abs=1e-3)
+    # The mean of the two years that both have.
+    assert row["budget"] == pytest.approx(3.25)
+    assert row["difference"] == pytest.approx(3.2174 - 3.25, abs=1e-3)
+    said = text(report)
+    assert "S2 beside Global Carbon Budget 2024 v1.0, column 'LPJwsl'" in said
+    assert "2000-2001                   3.22   3.25    -0.03" in said
+    none = check(tiny.entry(label="ALDER"), tmp_path, book)
+    assert "Budget 2024 v1.0 has no column of 'ALDER'." in text(none)
+    assert check(tiny.entry(label="LPJwsl"), tmp_path).budget is None
+
+
+def test_a_column_of_other_years_and_another_simulation(tmp_path: Path) -> None:
+    with_nbp(tmp_path, 2e-10)
+    book = workbook.read(budget_workbook(tmp_path, range(1990, 1993), {"T": [1, 2, 3]}))
+    said = text(check(tiny.entry(label="T"), tmp_path, book))
+    assert "column 'T': no year is in both." in said
+    saw = {"weather": [{"years": [2000, None], "same": True}], "co2": {"constant": 280}}
+    two = tiny.entry(label="T", simulations={"S0": saw, "S1": saw})
+    (tmp_path / "tiny/S2").rename(tmp_path / "tiny/S0")
+    (tmp_path / "tiny/S0/tiny_S2_nbp.nc").rename(tmp_path / "tiny/S0/tiny_S0_nbp.nc")
+    assert check(two, tmp_path, book).budget is None
+
+
+def test_many_products_are_summed_up_in_a_table(tmp_path: Path) -> None:
+    write_teacher(tmp_path)
+    reports = [
+        check(tiny.entry(), tmp_path),
+        check(tiny.entry(root="absent"), tmp_path),
+        check(tiny.entry(gates={}, cell_area={"variable": "a", "file": "b"}), tmp_path),
+    ]
+    _, good, absent, bad = summary(reports).splitlines()
+    assert good.split() == [
+        *("tiny", "tiny", "4", "of", "5", "S2", "2000-01", "to", "2001-12"),
+        *("4x8,", "45", "degree", "usable"),
+    ]
+    assert absent.split() == ["tiny", "tiny", "0", "of", "5", "no", "file"]
+    assert bad.endswith("1 problem")
+
+
+def test_numbers_that_are_none_are_null_in_json(tmp_path: Path) -> None:
+    nothing = np.full((24, *tiny.SHAPE), np.nan, "f4")
+    tiny.write(tmp_path / "tas.nc", "tas", nothing, units="K")
+    said = check(tiny.forcing_entry(), tmp_path).to_dict()
+    assert said["fields"][0]["lowest"] is None
+    json.dumps(said, allow_nan=False)
 
 
 def test_a_fraction_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
@@ -131,7 +236,7 @@ def test_regions_are_reported_by_area(tmp_path: Path) -> None:
     report = check(regions(), tmp_path)
     # Half of 510.06 million km2, the sphere of 6371 km.
     assert report.regions == pytest.approx({"South": 255.03, "other": 255.03}, abs=0.01)
-    assert "South: 255.0 million km2" in report.text()
+    assert "South: 255.0 million km2" in text(report)
     assert not check(regions(files="absent.nc"), tmp_path).is_usable
 
 
@@ -216,7 +321,7 @@ def test_mitgcm_has_the_totals_it_was_published_with() -> None:
 )
 def test_every_real_product_is_usable(name: str) -> None:
     report = check(catalog.load(name), SHARED)
-    assert report.is_usable, report.text()
+    assert report.is_usable, text(report)
 
 
 @needs_shared

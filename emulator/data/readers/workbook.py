@@ -56,6 +56,31 @@ ALIASES = {
 }
 """Land models that are spelt otherwise in some editions, under their usual name."""
 
+AT_SEA = {
+    # The sea's columns name the institution, the model or its version: from edition to
+    # edition something else. What stays is one word; the first that fits counts.
+    "CNRM": r"cnrm",
+    "PlankTOM": r"planktom",
+    "PISCES": r"pisces|ipsl",
+    "MOM6-COBALT": r"mom6|princeton",
+    "FESOM-REcoM": r"fesom|recom",
+    "MRI-ESM2": r"\bmri\b",
+    "NorESM": r"noresm|micom",
+    "CESM": r"cesm",
+    "MPIOM-HAMOCC": r"mpiom",
+    "ACCESS": r"access|csiro",
+    "LSCE-FFNN": r"lsce",
+    "JMA-MLR": r"jma",
+    "LDEO-HPD": r"ldeo",
+    "SOM-FFN": r"som[-_]?ffn|landsch",
+    "NIES": r"nies",
+    "OceanSODA": r"oceansoda|os_eth",
+    "Jena": r"jena|r(ö|oe)denbeck",
+    "CSIR-ML6": r"csir\b|csir-",
+    "UExP": r"uexp|uo?ex|watson",
+}
+"""Ocean models and fCO2 products: how their columns and labels are told apart."""
+
 # Neither a model nor a product: what the sheet computes from them.
 _SUMMARY = re.compile(r"\b(mean|average|spread|sd|sigma|uncertainty)\b", re.I)
 _UNIT = re.compile(r"\b([GM]tC)\s*/\s*yr\b")
@@ -113,6 +138,23 @@ class SinkSheet:
     models: Table
     products: Table
     published: Table
+
+    def column_of(self, label: str) -> tuple[str, NDArray[np.int64], Array] | None:
+        """Return name, years and values of a model's or product's column.
+
+        Args:
+            label: The model as anybody spells it, e.g. ``LPJ-EOSIM`` or
+                ``FESOM2_REcoM``.
+
+        Returns:
+            The column, PgC yr-1; None if none is of this model.
+        """
+        wanted = _identity(label)
+        for table in (self.models, self.products):
+            for name, values in table.columns.items():
+                if _identity(name) == wanted:
+                    return name, table.years, values
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,6 +379,16 @@ def _sink(sheet: _Sheet, groups: int) -> SinkSheet:
         products=products[0] if products else none,
         published=sheet.table(headline + summary),
     )
+
+
+def _identity(label: str) -> str:
+    """Return one spelling for all of a model's."""
+    spelt = {name.casefold(): usual for name, usual in ALIASES.items()}
+    usual = spelt.get(label.casefold(), label)
+    for name, word in AT_SEA.items():
+        if re.search(word, usual, re.I):
+            return name
+    return usual.casefold()
 
 
 def _is_header(row: Row) -> bool:

@@ -181,6 +181,36 @@ def test_the_edition_of_2025(tmp_path: Path) -> None:
     np.testing.assert_allclose(land.published.columns["GCB unadjusted"], 2)
 
 
+@pytest.mark.parametrize(
+    ("label", "column"),
+    [
+        ("LPJ-GUESS", "LPJ-GUESS"),
+        ("orchidee", "ORCHIDEE-v3"),
+        ("ORCHIDEE-v3", "ORCHIDEE-v3"),
+        ("LPJ", None),
+        ("CABLE", "CABLE-POP"),
+    ],
+)
+def test_a_land_model_finds_its_column_however_it_is_spelt(
+    tmp_path: Path, label: str, column: str | None
+) -> None:
+    found = workbook.read(write(tmp_path, of_2024())).land.column_of(label)
+    assert (found and found[0]) == column
+
+
+def test_a_column_comes_with_its_years(tmp_path: Path) -> None:
+    ocean = workbook.read(write(tmp_path, of_2024())).ocean
+    found = ocean.column_of("FESOM2_REcoM")
+    assert found is not None
+    name, years, values = found
+    assert name == "FESOM-2.1-REcoM3"
+    np.testing.assert_array_equal(years, [2020, 2021, 2022])
+    np.testing.assert_allclose(values, [2.1, 2.2, 2.3])
+    product = ocean.column_of("CSIR-ML6")
+    assert product is not None
+    np.testing.assert_array_equal(product[1], [2021, 2022])
+
+
 def test_other_units_are_converted(tmp_path: Path) -> None:
     sheets = of_2024()
     sheets["Terrestrial Sink"][1] = [None, "All values in million tonnes (MtC/yr)."]
@@ -355,3 +385,36 @@ def test_models_keep_their_names_between_editions() -> None:
     # 2024 replaced CLM 5 by CLM 6, and YIBs by its successor.
     assert old - new == {"CLM5.0", "YIBs"}
     assert new - old == {"CLM6.0", "iMAPLE"}
+
+
+@needs_shared
+@pytest.mark.parametrize("edition", [2023, 2024])
+def test_every_column_at_sea_is_told_apart_and_found_by_its_usual_name(
+    edition: int,
+) -> None:
+    ocean = real(edition).ocean
+    columns = [*ocean.models.columns, *ocean.products.columns]
+    for column in columns:
+        found = ocean.column_of(column)
+        assert found is not None
+        assert found[0] == column
+    # As the files of the round and of RECCAP2 spell them.
+    spelt = {
+        "ACCESS": "ACCESS (CSIRO)",
+        "CESM-ETHZ": "CESM-ETHZ",
+        "FESOM2_REcoM": "FESOM-2.1-REcoM3",
+        "NorESM-OC1.2": "MICOM-HAMOCC (NorESM1-OCv1.2)",
+        "MOM6-COBALT-Princeton": "MOM6-COBALT (Princeton)",
+        "MPIOM-HAMOCC": "MPIOM-HAMOCC6",
+        "MRI-ESM2-3": "MRI-ESM2-21",
+        "PlankTOM": "NEMO-PlankTOM12",
+        "Nemo4.2-PISCES": "NEMO-PISCES (IPSL)",
+        "CNRM-ESM2": "NEMO3.6-PISCESv2-gas (CNRM)",
+        "NIES-ML3": "NIES-ML3",
+        "JMA-MLR": "JMA-MLR",
+    }
+    for label, column in spelt.items():
+        found = ocean.column_of(label)
+        assert found is not None
+        assert found[0] == column, label
+    assert ocean.column_of("MITgcm-DIC") is None

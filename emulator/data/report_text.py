@@ -1,0 +1,144 @@
+"""Reports of ``catalog check`` as text for a terminal, many of them as one table."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from emulator.data.budget_column import BudgetColumn
+from emulator.data.check import NET_FLUX
+from emulator.data.report import CheckReport, FieldReport
+
+
+def text(report: CheckReport) -> str:
+    """Return a report as text."""
+    about = f" [{report.evidence}]" if report.evidence else ""
+    parts = [f"{report.name} ({report.kind}){about}"]
+    parts += [_fields_table(report.fields)] if report.fields else []
+    for simulation, decades in report.totals.items():
+        parts.append(_totals_table(simulation, decades))
+    parts += [_budget_table(report.budget, report.title)] if report.budget else []
+    return "\n\n".join([*parts, "\n".join(_notes(report))])
+
+
+def summary(reports: Sequence[CheckReport]) -> str:
+    """Return one row for each product."""
+    rows: list[tuple[str, ...]] = [
+        ("product", "label", "variables", "simulations", "period", "grid", "verdict")
+    ]
+    for report in reports:
+        wanted = len(report.found) + len(report.missing)
+        first = report.fields[0] if report.fields else None
+        count = len(report.problems)
+        rows.append(
+            (
+                report.name,
+                report.title,
+                f"{len(report.found)} of {wanted}" if wanted else "",
+                " ".join(report.totals),
+                first.period.partition(",")[0] if first else "",
+                first.grid if first else "",
+                "no file"
+                if report.is_absent
+                else f"{count} problem{'s' * (count > 1)}"
+                if count
+                else "usable",
+            )
+        )
+    return _aligned(rows)
+
+
+def _notes(report: CheckReport) -> list[str]:
+    notes = []
+    for simulation, test in report.signs.items():
+        verdict = "right" if test.agreement > 0 else "WRONG"
+        notes.append(
+            f"{simulation}: sign {verdict} by {test.evidence}: {test.agreement:.3g}"
+        )
+    notes += [
+        f"{simulation}: sign not tested: annual, or without the months that tell"
+        for simulation in report.totals
+        if simulation not in report.signs
+    ]
+    notes += [
+        f"{simulation}: nbp differs from its components by {share:.2%} of GPP"
+        for simulation, share in report.residual.items()
+    ]
+    notes += [
+        f"{simulation}: {flux} covers {share:.0%} of the domain"
+        for simulation, fluxes in report.coverage.items()
+        for flux, share in fluxes.items()
+        if flux in NET_FLUX.values()
+    ]
+    notes += [
+        f"{name}: {area:.1f} million km2" for name, area in report.regions.items()
+    ]
+    notes += [f"overridden gate {gate}" for gate in report.overridden]
+    notes += [f"not there: {_grouped(report.missing)}"] if report.missing else []
+    notes += [f"PROBLEM: {problem}" for problem in report.problems]
+    notes += [] if report.problems else ["Complete and plausible."]
+    return notes
+
+
+def _grouped(missing: Sequence[str]) -> str:
+    """Return missing variables, each simulation named once."""
+    split = [what.rpartition(" ") for what in missing]
+    return "; ".join(
+        f"{simulation} {', '.join(name for *_, name in names)}".strip()
+        for simulation, names in groupby(split, key=lambda part: part[0])
+    )
+
+
+def _fields_table(fields: Sequence[FieldReport]) -> str:
+    head = ("", "variable", "files", "period", "grid", "calendar", "unit")
+    rows: list[tuple[str, ...]] = [(*head, "lowest", "highest")]
+    for item in fields:
+        changed = item.units_found != item.units_used
+        unit = f"{item.units_found} > {item.units_used}" if changed else item.units_used
+        rows.append(
+            (
+                item.simulation,
+                item.variable,
+                str(item.file_count),
+                item.period,
+                item.grid,
+                item.calendar,
+                unit,
+                f"{item.lowest:.4g}",
+                f"{item.highest:.4g}",
+            )
+        )
+    return _aligned(rows)
+
+
+def _totals_table(simulation: str, decades: Mapping[str, Mapping[str, float]]) -> str:
+    names = list(dict.fromkeys(name for row in decades.values() for name in row))
+    rows = [(f"{simulation}, PgC per year", *names)]
+    for span, values in decades.items():
+        cells = (f"{values[n]:.2f}" if n in values else "" for n in names)
+        rows.append((span, *cells))
+    return _aligned(rows)
+
+
+def _budget_table(found: BudgetColumn, title: str) -> str:
+    edition = f"Global Carbon Budget {found.edition} v{found.version}"
+    if not found.column:
+        return f"{edition} has no column of '{title}'."
+    if not found.decades:
+        return f"{edition}, column '{found.column}': no year is in both."
+    keys = ("files", "budget", "difference")
+    rows: list[tuple[str, ...]] = [("PgC per year, shared years", *keys)]
+    rows += [
+        (span, *(f"{row[key]:.2f}" for key in keys))
+        for span, row in found.decades.items()
+    ]
+    return f"{found.simulation} beside {edition}, column '{found.column}'\n" + (
+        _aligned(rows)
+    )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
