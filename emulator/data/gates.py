@@ -5,7 +5,8 @@ stops with file, found, wanted and cure, unless the catalog entry overrides the 
 name; then the check returns that name, and the store says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,48 @@ RESIDUAL_ALLOWED = 0.01
 """Share of the gross flux that nbp may differ from its components, undeclared."""
 
 Overrides = Mapping[str, str]
+
+Sums = tuple[float, ...]
+"""What some months add to a test. Sums of all blocks of months, added up, say what the
+test of the whole series would."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far values reach.
+
+    Attributes:
+        lowest: The smallest; NaN if there is none.
+        highest: The largest; NaN if there is none.
+        outside: How many lie outside the bounds of their variable.
+        size: How many places there are, NaN included.
+    """
+
+    lowest: float
+    highest: float
+    outside: int
+    size: int
+
+    @classmethod
+    def of(cls, variable: str, values: NDArray[np.floating]) -> "Extent":
+        """Return the extent of ``values`` of a variable with bounds."""
+        known = VARIABLES[variable]
+        lowest, highest = extremes(values)
+        outside = 0
+        if lowest < known.lower or highest > known.upper:
+            outside = int(((values < known.lower) | (values > known.upper)).sum())
+        return cls(lowest, highest, outside, values.size)
+
+    @classmethod
+    def joined(cls, parts: Iterable["Extent"]) -> "Extent":
+        """Return the extent of all parts together."""
+        parts = list(parts)
+        return cls(
+            float(np.fmin.reduce([part.lowest for part in parts])),
+            float(np.fmax.reduce([part.highest for part in parts])),
+            sum(part.outside for part in parts),
+            sum(part.size for part in parts),
+        )
 
 
 def check_units(
@@ -76,7 +119,7 @@ def check_units(
 
 def check_range(
     variable: str,
-    values: NDArray[np.floating],
+    values: NDArray[np.floating] | Extent,
     *,
     source: str,
     overrides: Overrides | None = None,
@@ -85,7 +128,7 @@ def check_range(
 
     Args:
         variable: Canonical name, which has bounds in the vocabulary.
-        values: The field in the canonical unit; any shape.
+        values: The field in the canonical unit, any shape; or its extent.
         source: The file, for the message.
         overrides: Overridden gates with the reason.
 
@@ -96,14 +139,13 @@ def check_range(
         GateError: If a value lies outside the bounds.
     """
     known = VARIABLES[variable]
-    lowest, highest = extremes(values)
-    if not (lowest < known.lower or highest > known.upper):
+    found = values if isinstance(values, Extent) else Extent.of(variable, values)
+    if not found.outside:
         return []
-    worst = lowest if lowest < known.lower else highest
-    count = int(((values < known.lower) | (values > known.upper)).sum())
+    worst = found.lowest if found.lowest < known.lower else found.highest
     return _fail(
         "range",
-        f"{source}: {count} of {values.size} values of '{variable}' lie outside "
+        f"{source}: {found.outside} of {found.size} values of '{variable}' lie outside "
         f"{known.lower:g} to {known.upper:g} {known.units}, e.g. {worst:.4g}. The unit "
         f"or a fill value is wrong: declare variables.{variable}.units in the catalog "
         f"entry, or mend the file",
@@ -290,10 +332,20 @@ def closure_residual(
     Returns:
         The share; NaN if there is no gross flux.
     """
+    missing, total = closure_sums(net, components, gross, area)
+    return missing / total if total else np.nan
+
+
+def closure_sums(
+    net: NDArray[np.floating],
+    components: NDArray[np.floating],
+    gross: NDArray[np.floating],
+    area: NDArray[np.float64],
+) -> Sums:
+    """Return the two sums whose ratio is ``closure_residual``, kg s-1 x months."""
     missing = np.nansum(np.abs(net - components), axis=0, dtype=np.float64)
     total = np.nansum(gross, axis=0, dtype=np.float64)
-    denominator = float((total * area).sum())
-    return float((missing * area).sum()) / denominator if denominator else np.nan
+    return float((missing * area).sum()), float((total * area).sum())
 
 
 def sign_by_components(
@@ -312,12 +364,27 @@ def sign_by_components(
         The regression slope of ``net`` on ``components`` through the origin: near 1
         if the sign is right, near -1 if it is flipped.
     """
+    return slope(component_sums(net, components, area))
+
+
+def component_sums(
+    net: NDArray[np.floating],
+    components: NDArray[np.floating],
+    area: NDArray[np.float64],
+) -> Sums:
+    """Return the two sums whose ratio, the ``slope``, is ``sign_by_components``."""
     weight = np.broadcast_to(area, net.shape)
     both = np.isfinite(net) & np.isfinite(components)
     square = float((weight[both] * components[both].astype(np.float64) ** 2).sum())
     product = float(
         (weight[both] * net[both].astype(np.float64) * components[both]).sum()
     )
+    return product, square
+
+
+def slope(sums: Sums) -> float:
+    """Return product / square of ``component_sums``; NaN without components."""
+    product, square = sums
     return product / square if square else np.nan
 
 
@@ -338,12 +405,33 @@ def sign_by_summer(
         lat: Degrees north; shape (lat,).
         area: Area to which the flux refers, m2; shape (lat, lon).
     """
+    return summer_over_winter(summer_sums(net, month, lat, area))
+
+
+def summer_sums(
+    net: NDArray[np.floating],
+    month: NDArray[np.int64],
+    lat: NDArray[np.float64],
+    area: NDArray[np.float64],
+) -> Sums:
+    """Return sum and number of the summers, then of the winters, 40-65 N; kg s-1."""
     weight = area * ((lat >= 40) & (lat <= 65))[:, None]
     rate = np.einsum("tij,ij->t", np.nan_to_num(net), weight)
     summer, winter = np.isin(month, (6, 7, 8)), np.isin(month, (12, 1, 2))
-    if not (summer.any() and winter.any()):
+    return (
+        float(rate[summer].sum()),
+        float(summer.sum()),
+        float(rate[winter].sum()),
+        float(winter.sum()),
+    )
+
+
+def summer_over_winter(sums: Sums) -> float:
+    """Return the difference of the means of ``summer_sums``; NaN if one lacks."""
+    summer, summers, winter, winters = sums
+    if not (summers and winters):
         return float("nan")
-    return float(rate[summer].mean() - rate[winter].mean())
+    return summer / summers - winter / winters
 
 
 def sign_by_winter_atlantic(
@@ -365,11 +453,28 @@ def sign_by_winter_atlantic(
         lon: Degrees east within [-180, 180); shape (lon,).
         area: Area to which the flux refers, m2; shape (lat, lon).
     """
+    return mean_of(winter_atlantic_sums(net, month, lat, lon, area))
+
+
+def winter_atlantic_sums(
+    net: NDArray[np.floating],
+    month: NDArray[np.int64],
+    lat: NDArray[np.float64],
+    lon: NDArray[np.float64],
+    area: NDArray[np.float64],
+) -> Sums:
+    """Return sum and number of the winter months, 50-60 N of the Atlantic; kg s-1."""
     rows, columns = (lat >= 50) & (lat <= 60), (lon >= -55) & (lon <= -5)
     weight = area * (rows[:, None] & columns[None, :])
     rate = np.einsum("tij,ij->t", np.nan_to_num(net), weight)
     winter = np.isin(month, (12, 1, 2, 3))
-    return float(rate[winter].mean()) if winter.any() else float("nan")
+    return float(rate[winter].sum()), float(winter.sum())
+
+
+def mean_of(sums: Sums) -> float:
+    """Return sum / number; NaN of nothing."""
+    total, count = sums
+    return total / count if count else float("nan")
 
 
 def _fail(gate: str, message: str, overrides: Overrides | None) -> list[str]:
