@@ -2,7 +2,8 @@
 
 A file of many alike, such as all models of one round of TRENDY, has two keys beside its
 name: ``every`` holds what they share, ``models`` what is special to each. Its entries
-are called ``FILE.MODEL``.
+are called ``FILE.MODEL``. One more model, with the keys that those share, is a file of
+its own with ``row_of: FILE``.
 """
 
 import os
@@ -18,6 +19,9 @@ from emulator.data.entry import Entry, parse_entry
 
 ENVIRONMENT_VARIABLE = "SINK_CATALOG"
 """Folders of a user's own entries, separated like PATH."""
+
+ROW_OF = "row_of"
+"""The key that names the file of many models whose shared keys a file begins with."""
 
 
 def find_catalog_dirs(extra: Sequence[str | Path] = ()) -> list[Path]:
@@ -86,7 +90,8 @@ def load(name: str, dirs: Sequence[str | Path] | None = None) -> Entry:
     Raises:
         CatalogError: If there is no such entry, or it breaks the schema.
     """
-    return read_entry(*find(name, dirs))
+    path, model = find(name, dirs)
+    return read_entry(path, model, dirs)
 
 
 def find(name: str, dirs: Sequence[str | Path] | None = None) -> tuple[Path, str]:
@@ -109,17 +114,25 @@ def find(name: str, dirs: Sequence[str | Path] | None = None) -> tuple[Path, str
     )
 
 
-def read_entry(path: Path, model: str = "") -> Entry:
+def read_entry(
+    path: Path, model: str = "", dirs: Sequence[str | Path] | None = None
+) -> Entry:
     """Read and check one YAML file.
 
     Args:
         path: The file.
         model: Which of its models, if it holds many.
+        dirs: Folders where the file of many is, if this one is a row of it; as in
+            ``load``.
 
     Raises:
         CatalogError: If it is no YAML, breaks the schema, or has no such model.
     """
     said = _read_yaml(path)
+    if not model and isinstance(said, Mapping) and ROW_OF in said:
+        every = _every_of(said[ROW_OF], path, dirs)
+        own = {key: value for key, value in said.items() if key != ROW_OF}
+        return parse_entry(path.stem, _merged(every, own), str(path))
     if not model and not (isinstance(said, Mapping) and "models" in said):
         return parse_entry(path.stem, said, str(path))
     every, models = _read_models(said, path)
@@ -131,6 +144,20 @@ def read_entry(path: Path, model: str = "") -> Entry:
     name = f"{path.stem}.{model}"
     merged = {**_merged(every, models[model] or {}), "name": name}
     return parse_entry(name, merged, f"{path}, model '{model}'")
+
+
+def _every_of(
+    round_name: Any, path: Path, dirs: Sequence[str | Path] | None
+) -> Mapping[str, Any]:
+    """Return what the models of the file share of which ``path`` is a row."""
+    shared, model = find(str(round_name), dirs)
+    said = _read_yaml(shared)
+    if model or not (isinstance(said, Mapping) and "models" in said):
+        raise CatalogError(
+            f"{path} is a row of '{round_name}', but {shared} describes one product. "
+            f"Name a file of many models, such as trendy_v14."
+        )
+    return _read_models(said, shared)[0]
 
 
 def _read_yaml(path: Path) -> Any:

@@ -273,6 +273,41 @@ def test_a_model_of_ones_own_replaces_one_of_many(tmp_path: Path) -> None:
     assert catalog.load("many.alder", folders).title == "ALDER"
 
 
+def test_a_model_can_be_added_to_many_in_a_file_of_its_own(tmp_path: Path) -> None:
+    write_models(tmp_path / "shipped")
+    (tmp_path / "mine").mkdir()
+    row = {"row_of": "many", "name": "many.oak", "label": "OAK"}
+    row |= {"variables": {"gpp": None, "nbp": {"units": "g m-2 s-1"}}}
+    (tmp_path / "mine" / "many.oak.yaml").write_text(yaml.safe_dump(row))
+    folders = [tmp_path / "mine", tmp_path / "shipped"]
+    oak = catalog.load("many.oak", folders)
+    assert (oak.name, oak.title, list(oak.variables)) == ("many.oak", "OAK", ["nbp"])
+    # What all share is kept, also inside a key.
+    assert oak.variables["nbp"].sign == -1
+    every = ["many.alder", "many.birch", "many.cedar", "many.oak"]
+    assert catalog.members("many", folders) == every
+    assert catalog.members("many.oak", folders) == ["many.oak"]
+    with pytest.raises(CatalogError, match="There is no catalog entry 'few'"):
+        catalog.members("few", folders)
+
+
+@pytest.mark.parametrize(
+    ("row_of", "message"),
+    [
+        ("one", r"is a row of 'one', but .*one\.yaml describes one product. Name a"),
+        ("many.alder", r"is a row of 'many\.alder', but .*many\.yaml describes one"),
+        ("nothing", "There is no catalog entry 'nothing'"),
+    ],
+)
+def test_a_row_needs_a_file_of_many(tmp_path: Path, row_of: str, message: str) -> None:
+    write_models(tmp_path)
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(said(name="one")))
+    row = {"row_of": row_of, "name": "many.oak"}
+    (tmp_path / "many.oak.yaml").write_text(yaml.safe_dump(row))
+    with pytest.raises(CatalogError, match=message):
+        catalog.load("many.oak", [tmp_path])
+
+
 @pytest.mark.parametrize("name", ["many", "many.oak"])
 def test_a_model_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
     write_models(tmp_path)
