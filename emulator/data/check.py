@@ -1,6 +1,10 @@
-"""Run the plausibility gates on what readers return."""
+"""Run the plausibility gates on what readers return.
 
-from collections.abc import Iterator, Mapping
+A series may be too long for memory. So gates judge measures, small numbers that are
+taken block by block of years and joined: the answer is that for the whole series.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +25,62 @@ NET_FLUX = {"land": "nbp", "ocean": "fgco2"}
 
 _NEEDED = ("gpp", "ra", "rh")
 _YEAR_DAYS = {"standard": 365.2425, "noleap": 365.0, "360_day": 360.0}
+
+_SIGN_TESTS: dict[str, tuple[Callable[[gates.Sums], float], str]] = {
+    "components": (gates.slope, "its slope on gpp - ra - rh - fFire - fLuc"),
+    "summer": (gates.summer_over_winter, "its summer minus winter at 40-65 N, kg s-1"),
+    "winter": (gates.mean_of, "the northern Atlantic in winter, kg s-1"),
+}
+"""How the sums of each test become an agreement, and the test in words."""
+
+
+@dataclass(frozen=True)
+class FluxMeasures:
+    """What gates need to know of some years of one flux.
+
+    Attributes:
+        source_file: The files it is from.
+        years: Complete years.
+        totals: Global total of each, PgC.
+        extent: How far the values reach.
+        coverage: Share of the domain with values, in the month that has fewest.
+    """
+
+    source_file: str
+    years: tuple[int, ...]
+    totals: tuple[float, ...]
+    extent: gates.Extent
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What gates need to know of some years of one simulation.
+
+    Attributes:
+        fluxes: Of each flux, by canonical name.
+        test: The test of the sign that can be made; empty if none can.
+        sign: The sums of that test.
+        closure: The sums of the closure residual; empty without components.
+    """
+
+    fluxes: dict[str, FluxMeasures]
+    test: str = ""
+    sign: gates.Sums = ()
+    closure: gates.Sums = ()
+
+    @classmethod
+    def joined(cls, parts: Sequence["Measures"]) -> "Measures":
+        """Return the measures of consecutive blocks of years together."""
+        return cls(
+            {
+                name: _joined([part.fluxes[name] for part in parts])
+                for name in parts[0].fluxes
+            },
+            parts[0].test,
+            _added([part.sign for part in parts]),
+            _added([part.closure for part in parts]),
+        )
 
 
 @dataclass
@@ -81,41 +141,70 @@ def run_gates(
     area: NDArray[np.float64],
 ) -> GateResult:
     """Run all gates like ``check_simulation``, but return failures."""
+    return judge(entry, simulation, measure(entry, fields, area))
+
+
+def measure(
+    entry: Entry, fields: Mapping[str, xr.DataArray], area: NDArray[np.float64]
+) -> Measures:
+    """Measure what gates need to know, of whole years of a simulation.
+
+    Arguments are those of ``check_simulation``.
+    """
+    fluxes = {}
+    for name, flux in fields.items():
+        years, totals = annual_totals(flux, area)
+        fluxes[name] = FluxMeasures(
+            str(flux.attrs.get("source_file", name)),
+            tuple(years.tolist()),
+            tuple(totals.tolist()),
+            gates.Extent.of(name, flux.values),
+            gates.coverage(flux.values, area, entry.domain),
+        )
+    net = fields.get(NET_FLUX[entry.domain])
+    if net is None:
+        return Measures(fluxes)
+    # A sum agrees with what it was added up from, whatever is wrong with it.
+    parts = None if "sum_of" in net.attrs else components(fields)
+    if parts is None:
+        return Measures(fluxes, *_season(entry, net, area))
+    sign = gates.component_sums(net.values, parts, area)
+    closure = gates.closure_sums(net.values, parts, fields["gpp"].values, area)
+    return Measures(fluxes, "components", sign, closure)
+
+
+def judge(entry: Entry, simulation: str, measures: Measures) -> GateResult:
+    """Run all gates on the measures of a simulation; failures are returned."""
     result = GateResult()
     overrides = entry.gates
-    for name, flux in fields.items():
-        source = _source(entry, simulation, flux)
-        covered = gates.coverage(flux.values, area, entry.domain)
-        result.coverage[name] = covered
-        years, totals = annual_totals(flux, area)
+    for name, flux in measures.fluxes.items():
+        source = _source(entry, simulation, flux.source_file)
+        result.coverage[name] = flux.coverage
+        years, totals = np.array(flux.years, np.int64), np.array(flux.totals)
         with _gathered(result, source) as found:
             found += gates.check_units(
                 name, years, totals, source=source, overrides=overrides
             )
         with _gathered(result, source) as found:
             found += gates.check_range(
-                name, flux.values, source=source, overrides=overrides
+                name, flux.extent, source=source, overrides=overrides
             )
         with _gathered(result, source) as found:
             found += gates.check_coverage(
-                covered, entry.domain, source=source, overrides=overrides
+                flux.coverage, entry.domain, source=source, overrides=overrides
             )
-    net = fields.get(NET_FLUX[entry.domain])
-    if net is None:
+    net = NET_FLUX[entry.domain]
+    if net not in measures.fluxes:
         return result
-    source = _source(entry, simulation, net)
-    # A sum agrees with what it was added up from, whatever is wrong with it.
-    parts = None if "sum_of" in net.attrs else components(fields)
+    source = _source(entry, simulation, measures.fluxes[net].source_file)
     with _gathered(result, source) as found:
-        tested = _sign(entry, net, parts, area)
+        tested = _agreement(measures)
         if tested is not None:
             result.agreement, result.evidence = tested
-            found += gates.check_sign(
-                str(net.name), *tested, source=source, overrides=overrides
-            )
-        if parts is not None:
-            gross = fields["gpp"].values
-            result.residual = gates.closure_residual(net.values, parts, gross, area)
+            found += gates.check_sign(net, *tested, source=source, overrides=overrides)
+        if measures.closure:
+            missing, gross = measures.closure
+            result.residual = missing / gross if gross else np.nan
             allowed = entry.residual.allowed if entry.residual else None
             found += gates.check_closure(
                 result.residual, allowed, source=source, overrides=overrides
@@ -143,7 +232,8 @@ def check_forcing(entry: Entry, forcing: xr.DataArray) -> list[str]:
     Raises:
         GateError: If a gate fails that the entry does not override.
     """
-    source = _source(entry, None, forcing)
+    file = str(forcing.attrs.get("source_file", forcing.name))
+    source = _source(entry, None, file)
     found = gates.check_range(
         str(forcing.name), forcing.values, source=source, overrides=entry.gates
     )
@@ -195,36 +285,43 @@ def annual_totals(
     return annual_total(rate, months, used)
 
 
-def _sign(
-    entry: Entry,
-    net: xr.DataArray,
-    parts: NDArray[np.float64] | None,
-    area: NDArray[np.float64],
-) -> tuple[float, str] | None:
-    """Test the sign by components where they are, by a known region otherwise.
+def _season(
+    entry: Entry, net: xr.DataArray, area: NDArray[np.float64]
+) -> tuple[str, gates.Sums]:
+    """Return the test of the sign by a known region and season, and its sums."""
+    if net.attrs.get("frequency") == "year":
+        return "", ()
+    values, month, lat = net.values, month_of(net.time.values), net.lat.values
+    if entry.domain == "land":
+        return "summer", gates.summer_sums(values, month, lat, area)
+    lon = net.lon.values
+    return "winter", gates.winter_atlantic_sums(values, month, lat, lon, area)
 
-    Returns:
-        The agreement, positive if the sign is right, and what it was found by; None if
-        nothing tells, as for annual fluxes without components.
-    """
-    values = net.values
-    month = month_of(net.time.values)
-    if parts is not None:
-        agreement = gates.sign_by_components(values, parts, area)
-        evidence = "its slope on gpp - ra - rh - fFire - fLuc"
-    elif net.attrs.get("frequency") == "year":
+
+def _agreement(measures: Measures) -> tuple[float, str] | None:
+    """Return the result of the sign's test and its evidence; None if nothing tells."""
+    if not measures.test:
         return None
-    elif entry.domain == "land":
-        agreement = gates.sign_by_summer(values, month, net.lat.values, area)
-        evidence = "its summer minus winter at 40-65 N, kg s-1"
-    else:
-        agreement = gates.sign_by_winter_atlantic(
-            values, month, net.lat.values, net.lon.values, area
-        )
-        evidence = "the northern Atlantic in winter, kg s-1"
+    evaluate, evidence = _SIGN_TESTS[measures.test]
+    agreement = evaluate(measures.sign)
     return None if np.isnan(agreement) else (agreement, evidence)
 
 
-def _source(entry: Entry, simulation: str | None, values: xr.DataArray) -> str:
+def _joined(parts: Sequence[FluxMeasures]) -> FluxMeasures:
+    files = " ".join(dict.fromkeys(part.source_file for part in parts))
+    return FluxMeasures(
+        files,
+        tuple(year for part in parts for year in part.years),
+        tuple(total for part in parts for total in part.totals),
+        gates.Extent.joined(part.extent for part in parts),
+        min(part.coverage for part in parts),
+    )
+
+
+def _added(sums: Sequence[gates.Sums]) -> gates.Sums:
+    return tuple(float(sum(terms)) for terms in zip(*sums, strict=True))
+
+
+def _source(entry: Entry, simulation: str | None, file: str) -> str:
     of = f"{entry.name} {simulation}" if simulation else entry.name
-    return f"{values.attrs.get('source_file', values.name)} ({of})"
+    return f"{file} ({of})"

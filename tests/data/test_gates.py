@@ -4,21 +4,29 @@ The Earth has 4 x 8 cells. A flux of 1e-8 kg m-2 s-1 everywhere is, by hand,
 1e-8 * 5.1006e14 m2 * 3.1536e7 s = 160.9 PgC in a year without leap day.
 """
 
+import dataclasses
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from emulator.carbon.errors import GateError, TimeAxisError
 from emulator.carbon.grid import Grid
 from emulator.data import gates, readers
 from emulator.data.check import (
+    Measures,
     annual_totals,
     check_forcing,
     check_simulation,
     components,
+    judge,
+    measure,
+    run_gates,
 )
 from tests.data import tiny_files as tiny
 
@@ -293,3 +301,68 @@ def test_coverage_is_that_of_the_emptiest_month() -> None:
     assert gates.coverage(values, AREA, "land") == 1
     half = AREA.sum() / 2 / gates.SEA
     assert gates.coverage(values, AREA, "ocean") == pytest.approx(half)
+
+
+# --- block by block ----------------------------------------------------------------
+
+YEARS = 6
+
+
+def long_earth(seed: int, scale: float, names: list[str]) -> dict[str, xr.DataArray]:
+    """Return six years of noise with holes: plausible or not, by chance."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name, values in earth().items():
+        series = scale * np.tile(values, (YEARS // 2, 1, 1)).astype(np.float64)
+        series *= rng.normal(1, 0.3, series.shape)
+        series[rng.random(series.shape) < 0.1] = np.nan
+        found[name] = series.astype("f4")
+    return {name: field for name, field in fields(**found).items() if name in names}
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 10),
+    scale=st.sampled_from([1.0, -1.0, 30.0]),
+    cuts=st.sets(st.integers(1, YEARS - 1)),
+    names=st.sampled_from([[*earth()], ["nbp"], ["gpp", "nbp"], ["gpp"]]),
+)
+def test_gates_say_the_same_of_blocks_of_years(
+    seed: int, scale: float, cuts: set[int], names: list[str]
+) -> None:
+    flux = long_earth(seed, scale, names)
+    entry = tiny.entry()
+    whole = run_gates(entry, "S2", flux, AREA)
+    ends = [0, *sorted(cuts), YEARS]
+    parts = [
+        measure(
+            entry,
+            {n: f[12 * first : 12 * last] for n, f in flux.items()},
+            AREA,
+        )
+        for first, last in pairwise(ends)
+    ]
+    joined = judge(entry, "S2", Measures.joined(parts))
+    assert joined.failures == whole.failures
+    assert joined.coverage == pytest.approx(whole.coverage, rel=1e-12)
+    assert joined.evidence == whole.evidence
+    for name in ("residual", "agreement"):
+        one, other = getattr(joined, name), getattr(whole, name)
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert one == pytest.approx(other, rel=1e-9)
+
+
+def test_the_atlantic_winter_is_the_same_of_blocks() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(1e-9, 1e-9, (72, *GRID.shape)).astype("f4")
+    months = np.arange(np.datetime64("2000-01"), np.datetime64("2006-01"))
+    coords = {"time": months.astype("M8[ns]"), "lat": GRID.lat, "lon": GRID.lon}
+    attrs = {"source_file": "a.nc", "frequency": "month"}
+    dims = ("time", "lat", "lon")
+    flux = xr.DataArray(values, coords, dims, name="fgco2", attrs=attrs)
+    entry = dataclasses.replace(tiny.entry(), domain="ocean")
+    whole = measure(entry, {"fgco2": flux}, AREA)
+    parts = [measure(entry, {"fgco2": flux[i : i + 24]}, AREA) for i in (0, 24, 48)]
+    assert Measures.joined(parts).sign == pytest.approx(whole.sign, rel=1e-12)
+    assert whole.sign[1] == 6 * 4
