@@ -2,9 +2,9 @@
 
 A folder holds ``monthly``, ``daily`` and ``hourly`` files: NetCDF of the old layout
 (``expver`` a dimension, of two versions one has a value) or the new one
-(``valid_time``, ``expver`` along it), or zips of them. A month comes from the monthly
-files, which forcing is prepared from, or from all its days; a day from the daily files,
-or from its 24 hours.
+(``valid_time``, ``expver`` along it), GRIB (``era5_grib``), or zips of them. A month
+comes from the monthly files, which forcing is prepared from, or from all its days; a
+day from the daily files, or from its 24 hours.
 
 Amounts of rain and radiation are of the hour that ends at the stamp: those of a day
 are stamped 01 to 00 of the next day, which may be in the next month's file. ERA5-Land
@@ -25,7 +25,7 @@ Source:
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,12 +36,19 @@ from numpy.typing import NDArray
 
 from emulator.carbon.errors import GridMismatchError, UnitsError, UserError
 from emulator.carbon.grid import Grid
-from emulator.carbon.humidity import specific_humidity, vapour_pressure_deficit
-from emulator.carbon.units import SECONDS_PER_DAY, WATER_DENSITY, convert
-from emulator.data.readers import steps
+from emulator.carbon.units import convert
+from emulator.data.readers import era5_grib, steps
+from emulator.data.readers.era5_quantities import (
+    AMOUNTS,
+    COMPONENTS,
+    RECIPES,
+    SPEED,
+    UNITS,
+    needed,
+)
 from emulator.data.readers.products import Offering, Piece, Told
 from emulator.data.readers.steps import StepFile
-from emulator.data.readers.zipped import unpack
+from emulator.data.readers.zipped import SUFFIXES, unpack
 
 log = logging.getLogger(__name__)
 
@@ -51,55 +58,12 @@ Times = NDArray[np.datetime64]
 FOLDERS = {"monthly": "M", "daily": "D", "hourly": "h"}
 """Folders of the files, and the length of their steps."""
 
-_UNITS = {
-    "t2m": "K",
-    "d2m": "K",
-    "sp": "Pa",
-    "tp": "m",
-    "ssrd": "J m-2",
-    "si10": "m s-1",
-    "u10": "m s-1",
-    "v10": "m s-1",
-}
-"""Short names, and the unit in which each is used; amounts are per day."""
-
-_AMOUNTS = ("tp", "ssrd")
-
-_SPEED = "si10"
-_COMPONENTS = ("u10", "v10")
-
 _ROUNDING = 2e-3
 """Share of the largest amount by which packing in 16 bits may make one smaller."""
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    """How a variable comes from quantities of the files.
-
-    Attributes:
-        needs: Their short names.
-        compute: Turns their means into the canonical unit.
-    """
-
-    needs: tuple[str, ...]
-    compute: Callable[..., Array]
-
-
-_RECIPES = {
-    "tas": _Recipe(("t2m",), lambda t2m: t2m),
-    "pr": _Recipe(("tp",), lambda tp: tp * WATER_DENSITY / SECONDS_PER_DAY),
-    "rsds": _Recipe(("ssrd",), lambda ssrd: ssrd / SECONDS_PER_DAY),
-    "huss": _Recipe(("d2m", "sp"), specific_humidity),
-    "vpd": _Recipe(("t2m", "d2m"), vapour_pressure_deficit),
-    "sfcWind": _Recipe((_SPEED,), lambda speed: speed),
-}
-
-VARIABLES = tuple(_RECIPES)
-"""What can be had, by canonical name."""
-
-
 class _Mean(NamedTuple):
-    """A quantity of a month or a day, in its unit of ``_UNITS``."""
+    """A quantity of a month or a day, in its unit of ``UNITS``."""
 
     values: Array
     grid: Grid
@@ -124,17 +88,17 @@ class _Files:
         """Return whether all of a quantity is there in a month or on a day."""
         if steps.there(self.files, name, self._steps(name, when)):
             return True
-        if name != _SPEED or self.measure != "h":
+        if name != SPEED or self.measure != "h":
             return False
-        return all(self.has(one, when) for one in _COMPONENTS)
+        return all(self.has(one, when) for one in COMPONENTS)
 
     def mean(self, name: str, when: np.datetime64) -> _Mean:
         """Return a quantity of a month or a day, or its amount per day."""
         wanted = self._steps(name, when)
-        if name == _SPEED and not steps.there(self.files, name, wanted):
+        if name == SPEED and not steps.there(self.files, name, wanted):
             return self._mean_speed(wanted)
         hours, grid, is_final = self._read(name, wanted)
-        if self.measure != "h" or name not in _AMOUNTS:
+        if self.measure != "h" or name not in AMOUNTS:
             return _Mean(hours.mean(axis=0), grid, is_final)
         if self.counts_on:
             _require_counting_on(hours, name, when)
@@ -144,10 +108,10 @@ class _Files:
 
     def _mean_speed(self, wanted: Times) -> _Mean:
         """Return the mean of the speeds of some hours."""
-        east, north = (self._read(one, wanted) for one in _COMPONENTS)
+        east, north = (self._read(one, wanted) for one in COMPONENTS)
         if not east.grid.matches(north.grid):
             raise GridMismatchError(
-                f"{' and '.join(_COMPONENTS)} of {wanted[0]} are on different grids. "
+                f"{' and '.join(COMPONENTS)} of {wanted[0]} are on different grids. "
                 f"Get both in one request."
             )
         speed = np.hypot(east.values, north.values).mean(axis=0)
@@ -155,7 +119,7 @@ class _Files:
 
     def paths(self, names: Sequence[str], when: np.datetime64) -> tuple[Path, ...]:
         """Return the files that hold some quantities at a time."""
-        wanted = set(names) | (set(_COMPONENTS) if _SPEED in names else set())
+        wanted = set(names) | (set(COMPONENTS) if SPEED in names else set())
         return tuple(
             file.path
             for file in self.files
@@ -168,7 +132,7 @@ class _Files:
         if self.measure != "h":
             return np.array([when]).astype(f"M8[{self.measure}]")
         hours = np.arange(24)
-        if name in _AMOUNTS:
+        if name in AMOUNTS:
             # Noon, too: an amount that counts on is nowhere less at midnight.
             hours = np.array([12, 24]) if self.counts_on else hours + 1
         return np.asarray(when.astype("M8[h]") + hours)
@@ -178,10 +142,10 @@ class _Files:
         slab = steps.read(self.files, name, wanted)
         if slab.units is None:
             raise UnitsError(
-                f"'{name}' of {wanted[0]} states no unit, but {_UNITS[name]!r} is "
+                f"'{name}' of {wanted[0]} states no unit, but {UNITS[name]!r} is "
                 f"needed. Get it again."
             )
-        values = convert(slab.values.astype(np.float64), slab.units, _UNITS[name])
+        values = convert(slab.values.astype(np.float64), slab.units, UNITS[name])
         return _Mean(values, slab.grid, bool(slab.is_final.all()))
 
 
@@ -200,14 +164,14 @@ def find(
         Months and days of which all variables are there.
     """
     offering = Offering("ERA5-Land" if counts_on else "ERA5")
-    needs = sorted({need for name in names for need in _RECIPES[name].needs})
+    needs = sorted(needed(names))
     variables: set[str] = set()
     used: set[Path] = set()
     for name, measure in FOLDERS.items():
         files = []
         for path in _plain(folder / name, unpacked, offering):
             try:
-                files.append(steps.index(path, measure))
+                files += _indexed(path, measure, counts_on=counts_on)
             except UserError as error:
                 offering.refused.append(str(error))
         used |= {file.path.parent for file in files}
@@ -234,10 +198,16 @@ def find(
     return offering
 
 
+def _indexed(path: Path, measure: str, *, counts_on: bool) -> list[StepFile]:
+    """Return what a file holds; of GRIB each variable by itself."""
+    if path.suffix == ".nc":
+        return [steps.index(path, measure)]
+    return era5_grib.index(path, measure, counts_on=counts_on)
+
+
 def _read(held: _Files, when: np.datetime64, names: tuple[str, ...]) -> Told:
     """Return variables of a month or a day."""
-    needs = dict.fromkeys(need for name in names for need in _RECIPES[name].needs)
-    means = {need: held.mean(need, when) for need in needs}
+    means = {need: held.mean(need, when) for need in needed(names)}
     grid = next(iter(means.values())).grid
     for need, mean in means.items():
         if not mean.grid.matches(grid):
@@ -247,16 +217,16 @@ def _read(held: _Files, when: np.datetime64, names: tuple[str, ...]) -> Told:
             )
     fields = {}
     for name in names:
-        recipe = _RECIPES[name]
+        recipe = RECIPES[name]
         fields[name] = recipe.compute(*(means[need].values for need in recipe.needs))
     return Told(fields, grid, all(mean.is_final for mean in means.values()))
 
 
 def _plain(folder: Path, unpacked: Path, offering: Offering) -> list[Path]:
-    """Return the NetCDF files of a folder, those in zips unpacked."""
+    """Return the NetCDF and GRIB files of a folder, those in zips unpacked."""
     found = []
     for path in sorted(folder.glob("**/*")):
-        if path.suffix == ".nc" and path.is_file():
+        if path.suffix in SUFFIXES and path.is_file():
             found.append(path)
         elif path.suffix == ".zip" and path.is_file():
             status = path.stat()

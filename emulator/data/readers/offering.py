@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from emulator.data.readers import era5, oisst
+from emulator.data.readers import era5, era5_quantities, oisst
 from emulator.data.readers.products import Offering
 
 Find = Callable[[str, Sequence[str], Path], Offering]
@@ -38,9 +38,9 @@ def _in_folder(find: Callable[[Path, Sequence[str], Path], Offering]) -> Find:
 
 
 PRODUCTS = {
-    "era5": Product(era5.VARIABLES, _in_folder(era5.find)),
+    "era5": Product(era5_quantities.VARIABLES, _in_folder(era5.find)),
     "era5_land": Product(
-        era5.VARIABLES, _in_folder(partial(era5.find, counts_on=True))
+        era5_quantities.VARIABLES, _in_folder(partial(era5.find, counts_on=True))
     ),
     "oisst": Product(
         oisst.VARIABLES, _in_folder(lambda folder, *_: oisst.find(folder))

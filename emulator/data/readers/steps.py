@@ -6,8 +6,9 @@ by their steps; what is wanted is read step by step, so that hours of a fine gri
 no more memory than a day of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cftime
@@ -50,12 +51,14 @@ class StepFile:
         steps: Increasing months, days or hours, datetime64 of that unit; (time,).
         variables: Names of those with time, as in the file.
         modified: Time of modification, ns.
+        slab: Reads a variable at times that the file holds.
     """
 
     path: Path
     steps: Times
     variables: frozenset[str]
     modified: int
+    slab: "Callable[[str, Times], Slab]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,22 @@ def index(path: Path, measure: str) -> StepFile:
             for key, variable in opened.variables.items()
             if variable.ndim >= 3 and (not dims or dims <= set(variable.dims))
         ]
+    steps = as_steps(hours, measure, path)
+    read_slab = partial(_read, path, steps)
+    return StepFile(path, steps, frozenset(held), path.stat().st_mtime_ns, read_slab)
+
+
+def as_steps(hours: Times, measure: str, path: Path) -> Times:
+    """Return the months, days or hours that hours are.
+
+    Args:
+        hours: The hours of a file; shape (time,).
+        measure: As for ``index``.
+        path: The file, for messages.
+
+    Raises:
+        TimeAxisError: If there is not one for each step, or some are left out.
+    """
     steps = hours.astype(f"M8[{measure}]")
     gaps = np.diff(hours) / _HOUR
     # Three hours apart is one step an hour, too; but the others are not there.
@@ -110,7 +129,7 @@ def index(path: Path, measure: str) -> StepFile:
             f"step each {_MEASURES[measure]}, increasing. Put it into another folder "
             f"(monthly, daily, hourly), or get all hours."
         )
-    return StepFile(path, steps, frozenset(held), path.stat().st_mtime_ns)
+    return steps
 
 
 def there(files: Sequence[StepFile], name: str, steps: Times) -> bool:
@@ -142,7 +161,7 @@ def read(files: Sequence[StepFile], name: str, steps: Times) -> Slab:
         wanted = np.flatnonzero(~final & np.isin(steps, file.steps))
         if not wanted.size:
             continue
-        slab = _read(file, name, steps[wanted])
+        slab = file.slab(name, steps[wanted])
         if found is None:
             found = Slab(
                 np.full((steps.size, *slab.grid.shape), np.nan, np.float32),
@@ -172,10 +191,9 @@ def _having(files: Sequence[StepFile], name: str) -> list[StepFile]:
     return [file for file in files if name in file.variables]
 
 
-def _read(file: StepFile, name: str, steps: Times) -> Slab:
-    """Read a variable of one file at times that it holds."""
-    path = file.path
-    place = np.searchsorted(file.steps, steps)
+def _read(path: Path, held: Times, name: str, steps: Times) -> Slab:
+    """Read a variable of one NetCDF file at times that it holds."""
+    place = np.searchsorted(held, steps)
     with open_netcdf(path) as opened:
         variable = opened[name]
         lat, lon = horizontal_dims(variable, path)
@@ -214,7 +232,7 @@ def _read(file: StepFile, name: str, steps: Times) -> Slab:
             )
         values, is_final = merged(values, codes)
     else:
-        many = codes[place] if codes.size == file.steps.size else codes
+        many = codes[place] if codes.size == held.size else codes
         is_final = np.broadcast_to(many == FINAL_VERSION, steps.shape).copy()
     return Slab(values, Grid(lats, lons), units, is_final)
 
@@ -241,18 +259,36 @@ def merged(
 
 
 def _codes(opened: xr.Dataset, path: Path) -> NDArray[np.int64]:
-    """Return the versions that a file states, or one that its name tells.
-
-    Files without a version were all final or all preliminary: nothing in them says
-    which, so that only their name can.
-    """
+    """Return the versions that a file states, or one that its name tells."""
     if VERSION not in opened.variables:
-        is_final = FINAL_WORD in path.stem.lower()
-        return np.array([FINAL_VERSION if is_final else PRELIMINARY_VERSION])
+        return np.array([unstated_version(path)])
     raw = np.asarray(opened[VERSION].values)
     if raw.dtype.kind == "S" and raw.dtype.itemsize == 1 and raw.ndim:
         raw = np.asarray(np.ascontiguousarray(raw).view(f"S{raw.shape[-1]}")[..., 0])
     texts = [x.decode() if isinstance(x, bytes) else str(x) for x in raw.ravel()]
+    return versions_of(texts, path)
+
+
+def unstated_version(path: Path) -> int:
+    """Return the version of a file that states none.
+
+    Such files were all final or all preliminary: nothing in them says which, so that
+    only their name can.
+    """
+    is_final = FINAL_WORD in path.stem.lower()
+    return FINAL_VERSION if is_final else PRELIMINARY_VERSION
+
+
+def versions_of(texts: Sequence[str], path: Path) -> NDArray[np.int64]:
+    """Return versions as numbers.
+
+    Args:
+        texts: As files have them: 1, 0001, 1.0.
+        path: The file, for messages.
+
+    Raises:
+        UserError: If one is neither final nor preliminary.
+    """
     try:
         codes = np.array([int(float(text)) for text in texts], np.int64)
     except ValueError:

@@ -1,4 +1,4 @@
-"""NetCDF files out of a zip, and nothing else out of it."""
+"""NetCDF and GRIB files out of a zip, and nothing else out of it."""
 
 import os
 import shutil
@@ -8,9 +8,14 @@ from pathlib import Path, PurePosixPath
 
 from emulator.carbon.errors import StoreError, UserError
 
+GRIB_SUFFIXES = (".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2")
+"""How the names of GRIB files end."""
+
+SUFFIXES = (".nc", *GRIB_SUFFIXES)
+
 
 def unpack(path: Path, into: Path) -> list[Path]:
-    """Unpack the NetCDF files of a zip, whole or not at all.
+    """Unpack the data files of a zip, whole or not at all.
 
     Files keep the time of the zip: it tells which of two downloads is the newer one.
 
@@ -22,7 +27,7 @@ def unpack(path: Path, into: Path) -> list[Path]:
         The files, in the order of their names.
 
     Raises:
-        UserError: If it is no whole zip, holds no NetCDF file or one name twice, or
+        UserError: If it is no whole zip, holds no data file or one name twice, or
             holds a link or a name that leads out of the folder.
         StoreError: If its files need more space than there is.
     """
@@ -52,7 +57,7 @@ def _extract(path: Path, stage: Path) -> None:
                 os.utime(target, ns=(modified, modified))
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(
-            f"{path} is no whole zip ({error}), but one of NetCDF files is needed. Get "
+            f"{path} is no whole zip ({error}), but one of data files is needed. Get "
             f"it again."
         ) from None
     except FileExistsError as error:
@@ -73,11 +78,11 @@ def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
                 f"{'a link' if is_link else 'which leads out of its folder'}, but data "
                 f"are needed. Nothing of it is unpacked: ask where it came from."
             )
-    wanted = [one for one in members if one.filename.endswith(".nc")]
+    wanted = [one for one in members if one.filename.endswith(SUFFIXES)]
     if not wanted:
         raise UserError(
-            f"{path} holds {[one.filename for one in members]}, none of them a NetCDF "
-            f"file (.nc). Ask for NetCDF, not GRIB."
+            f"{path} holds {[one.filename for one in members]}, none of them a file of "
+            f"{', '.join(SUFFIXES)}. Ask for NetCDF or GRIB."
         )
     return wanted
 

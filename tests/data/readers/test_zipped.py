@@ -47,7 +47,7 @@ def link() -> zipfile.ZipInfo:
         ("..\\a.nc", "which leads out of its folder"),
         ("C:\\a.nc", "which leads out of its folder"),
         (link(), "holds 'a.nc', a link, but data are needed"),
-        ("a.grib", r"holds \['a.grib'\], none of them a NetCDF file"),
+        ("a.txt", r"holds \['a.txt'\], none of them a file of .nc, .grib"),
     ],
 )
 def test_what_is_no_plain_file_is_refused(
