@@ -112,6 +112,7 @@ _PLAIN = {
     "meter": (1.0, _LENGTH),
     "metre": (1.0, _LENGTH),
     "milligram": (1e-6, _MASS),
+    **dict.fromkeys(("Pascal", "Pascals", "pascal"), (1.0, _PRESSURE)),
 }
 """Symbols that take no prefix."""
 
@@ -128,6 +129,7 @@ _CELSIUS = {"c", "celsius"} | {
     for degree in ("deg", "degree", "degrees")
     for scale in ("c", "celsius")
 }
+_KELVIN = {"degkelvin", "degreekelvin", "degreeskelvin", "degreek", "degreesk"}
 _MONTHS = {"mon", "mons", "month", "months"}
 _NUMBER_TOKEN = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?")
 _SYMBOL_TOKEN = re.compile(r"([A-Za-z%]+?)(CO2)?([+-]?\d+(?:\.\d+)?)?")
@@ -192,8 +194,10 @@ def conversion(found: str, wanted: str) -> tuple[float, float]:
 @lru_cache(maxsize=256)
 def _parse(text: str) -> _Unit:
     """Read a unit, however it is spelt."""
-    if re.sub(r"[\s_.°]", "", text.lower()) in _CELSIUS:
-        return _Unit(1.0, FREEZING_POINT, _Dimension(temperature=1))
+    plain = re.sub(r"[\s_.°]", "", text.lower())
+    for names, zero in ((_CELSIUS, FREEZING_POINT), (_KELVIN, 0.0)):
+        if plain in names:
+            return _Unit(1.0, zero, _Dimension(temperature=1))
     if re.fullmatch(r"\(?0 ?- ?1\)?", text.strip()):  # ERA5's sea-ice cover
         return _Unit(1.0, 0.0, _NUMBER)
     scale, dimension = 1.0, _NUMBER

@@ -67,6 +67,8 @@ def test_every_spelling_of_a_carbon_flux_is_the_same_unit(found: str) -> None:
         ("km2", "m2", 1e6),
         ("mmol m-3", "mol m-3", 1e-3),
         ("milligram m-3", "kg m-3", 1e-6),
+        ("Pascals", "hPa", 0.01),
+        ("Degrees Kelvin", "K", 1.0),
     ],
 )
 def test_scales_are_those_by_hand(found: str, wanted: str, scale: float) -> None:

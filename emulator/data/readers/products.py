@@ -56,12 +56,14 @@ class Offering:
 
     Attributes:
         title: The product, for people.
+        calendar: Which days its months have.
         months: Whole months, by datetime64[M].
         days: Whole days, by datetime64[D].
         refused: What is wrong with files, in words; the others serve all the same.
     """
 
     title: str
+    calendar: str = "standard"
     months: dict[np.datetime64, Piece] = field(default_factory=dict)
     days: dict[np.datetime64, Piece] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
