@@ -1,5 +1,6 @@
 """A web server on this machine that misbehaves as asked."""
 
+import base64
 import contextlib
 import socket
 import struct
@@ -7,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 Behaviour = Callable[["Handler"], None]
 
@@ -18,16 +20,26 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     behaviours: dict[str, list[Behaviour]]
+    lengths: dict[str, int]
     asked: list[str]
+    headers_sent: list[dict[str, str]]
+
+    def do_HEAD(self) -> None:
+        length = self.lengths.get(self._path())
+        self.send_headers(405 if length is None else 200, length or 0)
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0].lstrip("/")
+        path = self._path()
         self.asked.append(path)
+        self.headers_sent.append(dict(self.headers))
         waiting = self.behaviours.get(path)
         if waiting is None:
             status(404)(self)
             return
         (waiting.pop(0) if len(waiting) > 1 else waiting[0])(self)
+
+    def _path(self) -> str:
+        return unquote(self.path.partition("?")[0].lstrip("/"))
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -46,6 +58,56 @@ def sends(content: bytes, **headers: str) -> Behaviour:
     def behave(handler: Handler) -> None:
         handler.send_headers(200, len(content), **headers)
         handler.wfile.write(content)
+
+    return behave
+
+
+def parts(
+    content: bytes,
+    *,
+    after: int | None = None,
+    begin: int | None = None,
+    ignores_condition: bool = False,
+    **headers: str,
+) -> Behaviour:
+    """Send the part that is asked for, where it is one of the version of ``headers``.
+
+    Breaks off ``after`` some bytes; begins where it was not asked to; ignores on which
+    version the part was conditioned.
+    """
+
+    def behave(handler: Handler) -> None:
+        asked = handler.headers.get("Range", "")
+        condition = handler.headers.get("If-Range")
+        matches = condition in (None, headers.get("ETag"), headers.get("Last_Modified"))
+        if not asked or not (matches or ignores_condition):
+            handler.send_headers(200, len(content), **headers)
+            handler.wfile.write(content[:after])
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(content):
+            handler.send_headers(416, 0, Content_Range=f"bytes */{len(content)}")
+            return
+        start = start if begin is None else begin
+        rest = content[start:]
+        where = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        handler.send_headers(206, len(rest), Content_Range=where, **headers)
+        handler.wfile.write(rest[:after])
+
+    return behave
+
+
+def redirects(url: str) -> Behaviour:
+    return status(302, Location=url)
+
+
+def wants_login(content: bytes, login: str) -> Behaviour:
+    """Send content to who says ``login``, USER:PASSWORD."""
+    wanted = "Basic " + base64.b64encode(login.encode()).decode()
+
+    def behave(handler: Handler) -> None:
+        is_known = handler.headers.get("Authorization") == wanted
+        (sends(content) if is_known else status(401))(handler)
 
     return behave
 
@@ -111,13 +173,17 @@ class Server:
     Attributes:
         url: Its address.
         behaviours: What to do at each address, one after the other.
+        lengths: Lengths that it tells when it is asked for those alone.
         asked: The addresses asked for.
+        headers_sent: With which headers, in the same order.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.behaviours: dict[str, list[Behaviour]] = {}
+        self.lengths: dict[str, int] = {}
         self.asked: list[str] = []
+        self.headers_sent: list[dict[str, str]] = []
 
     def does(self, path: str, *behaviours: Behaviour) -> str:
         """Set what happens at an address; return the address."""
@@ -133,6 +199,8 @@ def serving() -> Iterator[Server]:
         http.daemon_threads = True
         server = Server(f"http://127.0.0.1:{http.server_port}")
         handler.behaviours, handler.asked = server.behaviours, server.asked
+        handler.lengths = server.lengths
+        handler.headers_sent = server.headers_sent
         thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:

@@ -3,17 +3,31 @@
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from threading import Timer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 
 from emulator.carbon.errors import SettingsError, SourceError, StoreError
 from emulator.data import transfer
-from emulator.data.transfer import NotThereError, Patience, fetch, shown
+from emulator.data.transfer import (
+    Company,
+    ForbiddenError,
+    NotThereError,
+    Patience,
+    RefusedError,
+    StoppedError,
+    fetch,
+    shown,
+)
 from tests.data import servers
 from tests.data.servers import Server
 
@@ -34,7 +48,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Collect the waits between tries instead of waiting."""
     asked: list[float] = []
-    monkeypatch.setattr(transfer.time, "sleep", asked.append)
+    # Of this module alone: a server of the test before may still sleep between bytes.
+    clock = SimpleNamespace(sleep=asked.append, monotonic=time.monotonic)
+    monkeypatch.setattr(transfer, "time", clock)
     return asked
 
 
@@ -170,6 +186,162 @@ def test_secrets_are_not_told(
     assert "Trying again" in caplog.text
     assert "secret" not in caplog.text + str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_login_comes_from_netrc_and_is_not_told(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = server.does("a.nc", servers.wants_login(CONTENT, "me:hush"))
+    with pytest.raises(
+        ForbiddenError, match=r"401 Unauthorized\..*'machine 127\.0\.0\.1 login USER"
+    ):
+        fetch(url, tmp_path / "a.nc", patience=QUICK)
+    assert server.asked == ["a.nc"]
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password hush\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    fetch(url, tmp_path / "a.nc", patience=QUICK)
+    server.does("b.nc", servers.status(500))
+    with caplog.at_level("DEBUG"), pytest.raises(SourceError) as caught:
+        fetch(f"{server.url}/b.nc", tmp_path / "b.nc", patience=QUICK)
+    assert server.headers_sent[-1]["Authorization"].startswith("Basic ")
+    assert "hush" not in caplog.text + str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["file:///etc/", "ftp://host.org/", "gopher://h/"])
+def test_a_server_cannot_lead_into_another_kind_of_transfer(
+    server: Server, tmp_path: Path, scheme: str
+) -> None:
+    url = server.does("a.nc", servers.redirects(f"{scheme}passwd?token=hush"))
+    with pytest.raises(ForbiddenError, match="leads on to an address of the") as caught:
+        fetch(url, tmp_path / "a.nc", patience=QUICK)
+    assert server.asked == ["a.nc"]
+    assert "hush" not in str(caught.value)
+    assert transfer.size_of(url, QUICK) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_refused"),
+    [
+        ("https://a.org/x", "http://a.org/x", True),
+        ("https://a.org/x", "//b.org/x", False),
+        ("https://a.org/x", "y", False),
+        ("http://a.org/x", "https://a.org/x", False),
+    ],
+)
+def test_encryption_is_not_given_up(before: str, after: str, is_refused: bool) -> None:
+    response = requests.Response()
+    response.url, response.status_code = before, 302
+    response.headers["Location"] = after
+    session = transfer._Session()
+    if is_refused:
+        with pytest.raises(ForbiddenError, match="only https may replace it"):
+            session.get_redirect_target(response)
+    else:
+        assert session.get_redirect_target(response) == after
+
+
+def test_a_server_may_lead_to_another_address(server: Server, tmp_path: Path) -> None:
+    there = server.does("b.nc", servers.sends(CONTENT))
+    url = server.does("a.nc", servers.redirects(there))
+    fetch(url, tmp_path / "a.nc", **ANNOUNCED, patience=QUICK)
+    assert server.asked == ["a.nc", "b.nc"]
+
+
+def test_a_pause_is_kept_by_all_who_ask_a_host(server: Server, tmp_path: Path) -> None:
+    url = server.does(
+        "a.nc", servers.status(429, Retry_After="1"), servers.sends(CONTENT)
+    )
+    other = server.does("b.nc", servers.sends(CONTENT))
+    company = Company()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(fetch, url, tmp_path / "a.nc", company=company)
+        while not server.asked or not company._paused:
+            time.sleep(0.01)
+        begun = time.monotonic()
+        fetch(other, tmp_path / "b.nc", company=company)
+        assert time.monotonic() - begun > 0.5
+        first.result()
+    assert server.asked[0] == "a.nc"
+    # Another host is not asked to wait for this one.
+    begun = time.monotonic()
+    company.pause(url, 5.0)
+    company.wait("https://elsewhere.org/", 0.0)
+    assert time.monotonic() - begun < 1
+
+
+def test_a_pause_ends_where_all_end(tmp_path: Path) -> None:
+    company = Company()
+    company.pause("http://host.org/a", 60.0)
+    Timer(0.1, company.stop).start()
+    with pytest.raises(StoppedError):
+        fetch("http://host.org/a", tmp_path / "a.nc", company=company)
+
+
+def test_what_is_newest_is_kept(server: Server, tmp_path: Path) -> None:
+    target = tmp_path / "a.nc"
+    target.write_bytes(b"of yesterday")
+    url = server.does("a.nc", servers.status(304), servers.sends(CONTENT))
+    since = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    fetch(url, target, newer_than=since, patience=QUICK)
+    assert target.read_bytes() == b"of yesterday"
+    sent = server.headers_sent[0]["If-Modified-Since"]
+    assert sent == "Wed, 01 Jul 2026 12:00:00 GMT"
+    fetch(url, target, newer_than=since, patience=QUICK)
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(("error", "tries"), [(RefusedError, 1), (SourceError, 3)])
+def test_a_file_is_checked_before_it_has_its_name(
+    server: Server, tmp_path: Path, error: type[SourceError], tries: int
+) -> None:
+    def check(path: Path) -> None:
+        assert path.read_bytes() == CONTENT
+        raise error("no good")
+
+    url = server.does("a.nc", servers.sends(CONTENT))
+    counted: list[int] = []
+    with pytest.raises(error, match="no good"):
+        fetch(
+            url,
+            tmp_path / "a.nc",
+            patience=QUICK,
+            check=check,
+            company=Company(counted.append),
+        )
+    assert len(server.asked) == tries
+    assert not list(tmp_path.iterdir())
+    assert sum(counted) == 0
+
+
+def test_a_part_that_nobody_asked_for_is_no_file(
+    server: Server, tmp_path: Path
+) -> None:
+    part = {"Content_Range": f"bytes 0-99/{len(CONTENT)}"}
+    url = server.does("a.nc", lambda h: h.send_headers(206, 0, **part))
+    with pytest.raises(SourceError, match="the transfer broke off"):
+        fetch(url, tmp_path / "a.nc", patience=QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_lengths_are_told_where_they_are(server: Server, tmp_path: Path) -> None:
+    server.lengths["a.nc"] = 7
+    assert transfer.size_of(f"{server.url}/a.nc", QUICK) == 7
+    assert transfer.size_of(f"{server.url}/b.nc", QUICK) is None
+    path = tmp_path / "a.nc"
+    assert transfer.size_of(f"file://{path}", QUICK) is None
+    path.write_bytes(CONTENT)
+    assert transfer.size_of(f"file://{path}", QUICK) == len(CONTENT)
+
+
+def test_lengths_of_a_server_that_is_down_are_not_known() -> None:
+    with servers.serving() as gone:
+        url = f"{gone.url}/a.nc"
+    assert transfer.size_of(url, QUICK) is None
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
