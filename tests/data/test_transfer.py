@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from io import BytesIO
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
@@ -235,7 +236,7 @@ def test_a_server_cannot_lead_into_another_kind_of_transfer(
 )
 def test_encryption_is_not_given_up(before: str, after: str, is_refused: bool) -> None:
     response = requests.Response()
-    response.url, response.status_code = before, 302
+    response.url, response.status_code, response.raw = before, 302, BytesIO()
     response.headers["Location"] = after
     session = transfer._Session()
     if is_refused:
