@@ -17,7 +17,18 @@ from emulator.data.fetch_source import FetchSource, has_wildcard
 
 Kind = Literal["teacher", "forcing", "static", "regions", "table"]
 Domain = Literal["land", "ocean", "both"]
-ReaderName = Literal["trendy", "gobm", "gridded", "table", "era5", "era5_land", "oisst"]
+ReaderName = Literal[
+    "trendy",
+    "gobm",
+    "gridded",
+    "table",
+    "era5",
+    "era5_land",
+    "arco_era5",
+    "jra3q",
+    "ncep",
+    "oisst",
+]
 Evidence = Literal[
     "", "testbed", "real teacher, simulated forcing", "TRENDY/GOBM", "observed"
 ]

@@ -32,7 +32,7 @@ from emulator.data.offers import SourceSettings
 from emulator.data.readers.co2_record import Co2Record
 from emulator.data.readers.files import checksum
 from emulator.data.readers.offering import PRODUCTS
-from emulator.data.readers.products import Offering, Piece, Told, days_of
+from emulator.data.readers.products import Offering, Piece, Told, days_of, spanned
 from emulator.data.regrid import Regridding, conservative
 from emulator.data.writing import write_text, written_whole
 
@@ -293,7 +293,7 @@ def _entry(
         fields |= making.onto_grid(part, told)
         is_final &= told.is_final
         status = "final" if told.is_final else "preliminary"
-        said.append(f"{offering.title} {status} ({_names(piece.files)})")
+        said.append(f"{offering.title} {status} ({spanned(piece.sources)})")
     said.append(f"CO2 {'extended from' if is_extended else 'of'} {making.co2.source}")
     is_day = when.dtype == np.dtype("M8[D]")
     kind = "daily" if is_day else "final" if is_final else "preliminary"
@@ -324,11 +324,6 @@ def _identity(
         str(one.tolist() if isinstance(one, np.ndarray) else one) for one in said
     )
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _names(files: Sequence[Path]) -> str:
-    names = sorted({path.name for path in files})
-    return " to ".join(dict.fromkeys([names[0], names[-1]]))
 
 
 def _write(

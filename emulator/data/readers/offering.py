@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from emulator.data.readers import era5, era5_quantities, oisst
+from emulator.data.readers import arco_era5, era5, era5_quantities, oisst
 from emulator.data.readers.products import Offering
 
 Find = Callable[[str, Sequence[str], Path], Offering]
@@ -42,6 +42,7 @@ PRODUCTS = {
     "era5_land": Product(
         era5_quantities.VARIABLES, _in_folder(partial(era5.find, counts_on=True))
     ),
+    "arco_era5": Product(era5_quantities.VARIABLES, arco_era5.find),
     "oisst": Product(
         oisst.VARIABLES, _in_folder(lambda folder, *_: oisst.find(folder))
     ),

@@ -19,7 +19,7 @@ from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import Entry, Years
 from emulator.data.readers.files import checksum
 from emulator.data.readers.offering import PRODUCTS
-from emulator.data.readers.products import Offering
+from emulator.data.readers.products import Offering, spanned
 from emulator.data.readers.series import wanted_years
 
 _ANY: Years = (1900, None)
@@ -41,7 +41,8 @@ def read(
     wanted = wanted_years(entry, simulation, years) or _ANY
     months: list[np.datetime64] = []
     fields: list[NDArray[np.float32]] = []
-    files: dict[Path, None] = {}
+    sums: dict[Path | str, str] = {}
+    sources: list[str] = []
     grid: Grid | None = None
     with tempfile.TemporaryDirectory(prefix="sink-emulator-") as scratch:
         offering = _offering(entry, variable, place, Path(scratch))
@@ -53,13 +54,17 @@ def read(
             grid = grid or told.grid
             if not told.grid.matches(grid):
                 raise GridMismatchError(
-                    f"{piece.files[0]} is on a grid of {told.grid.describe()}, but the "
-                    f"months before on {grid.describe()}. Get all on one grid."
+                    f"{piece.sources[0]} is on a grid of {told.grid.describe()}, but "
+                    f"the months before on {grid.describe()}. Get all on one grid."
                 )
             months.append(month)
             fields.append(told.fields[variable].astype(np.float32))
-            files |= dict.fromkeys(piece.files)
-        sha256 = _checksum(list(files))
+            sources += piece.sources
+            sums |= {path: checksum(path) for path in piece.files if path not in sums}
+            if piece.origins:
+                # What lies elsewhere is known by what was read of it.
+                content = hashlib.sha256(fields[-1].tobytes()).hexdigest()
+                sums[str(month)] = content
     if grid is None or not _reaches(months, wanted):
         held = f"{months[0]} to {months[-1]}" if months else "none"
         raise TimeAxisError(
@@ -68,16 +73,15 @@ def read(
             f"{' '.join(offering.refused)} Get what is missing, or correct 'years' in "
             f"the catalog entry '{entry.name}'."
         )
-    names = sorted({path.name for path in files})
     attrs = {
         "units": VARIABLES[variable].units,
         "long_name": VARIABLES[variable].long_name,
-        "source_file": " to ".join(dict.fromkeys([names[0], names[-1]])),
+        "source_file": spanned(sources),
         "source_units": VARIABLES[variable].units,
         "source_name": offering.title,
-        "source_calendar": "standard",
+        "source_calendar": offering.calendar,
         "frequency": "month",
-        "sha256": sha256,
+        "sha256": _checksum(list(sums.values())),
         "catalog_entry": entry.name,
     }
     time = np.array(months).astype("M8[ns]")
@@ -133,9 +137,8 @@ def _span(years: Years) -> str:
     return f"those of {years[0]} to {years[1] or 'any year'}"
 
 
-def _checksum(files: list[Path]) -> str:
-    """Return the SHA-256 of the files, that of their own if there are several."""
-    sums = [checksum(path) for path in files]
+def _checksum(sums: list[str]) -> str:
+    """Return the SHA-256 of what was read, that of their own if there are several."""
     if len(sums) < 2:
         return "".join(sums)
     return hashlib.sha256("".join(sums).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """What products say of months and days, whatever their files look like."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,16 +34,25 @@ class Piece:
     """A month or a day that a product has.
 
     Attributes:
-        files: The files behind it.
+        files: The files behind it, if they lie on this machine.
         read: Reads variables of it, by name.
+        origins: What is behind it and lies elsewhere, in words that change with it.
     """
 
     files: tuple[Path, ...]
     read: Callable[[tuple[str, ...]], Told]
+    origins: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is behind it, for people: names of files, and origins."""
+        return (*(path.name for path in self.files), *self.origins)
 
     def identity(self) -> str:
-        """Return a word that changes when a file does: name, length or time."""
+        """Return a word that changes when a file or an origin does."""
         found = hashlib.sha256()
+        for origin in sorted(self.origins):
+            found.update(f"{origin}\n".encode())
         for path in sorted(self.files):
             status = path.stat()
             found.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
@@ -77,7 +86,14 @@ class Offering:
         if len(pieces) < len(days):
             return None
         files = dict.fromkeys(path for piece in pieces for path in piece.files)
-        return Piece(tuple(files), lambda names: _mean(pieces, names))
+        origins = dict.fromkeys(one for piece in pieces for one in piece.origins)
+        return Piece(tuple(files), lambda names: _mean(pieces, names), tuple(origins))
+
+
+def spanned(sources: Iterable[str]) -> str:
+    """Return the first and the last of some sources, in words."""
+    names = sorted(set(sources))
+    return " to ".join(dict.fromkeys([names[0], names[-1]]))
 
 
 def days_of(month: np.datetime64) -> list[np.datetime64]:
@@ -95,7 +111,7 @@ def _mean(pieces: list[Piece], names: tuple[str, ...]) -> Told:
             grid = told.grid
         elif not told.grid.matches(grid):
             raise GridMismatchError(
-                f"{piece.files[0]} is on a grid of {told.grid.describe()}, but the "
+                f"{piece.sources[0]} is on a grid of {told.grid.describe()}, but the "
                 f"first day of its month on {grid.describe()}. Get the month anew."
             )
         for name in names:
