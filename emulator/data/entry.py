@@ -29,6 +29,15 @@ ReaderName = Literal[
     "ncep",
     "oisst",
 ]
+    "crujra",
+    "ersst",
+    "glorys",
+    "multiobs_salinity",
+    "chlorophyll_cci",
+    "chlorophyll_copernicus",
+    "luh",
+    "classes",
+    "forest_age",
 Evidence = Literal[
     "", "testbed", "real teacher, simulated forcing", "TRENDY/GOBM", "observed"
 ]
@@ -67,8 +76,12 @@ class VariableSource:
         scale: Factor to apply after the unit conversion.
         sign: -1 turns a flux that is positive to the atmosphere.
         sum_of: Variables of the same entry that add up to it with the signs of
+        per: Area of the cells, m2, in the same file, by which amounts of whole cells
+            are divided; ``units`` are those of the quotient (reader ``gobm``).
             ``SUMS``, where no file holds it; then nothing else may be said.
     """
+        states: Land-use states that make it up (reader ``luh``).
+        classes: Numbers of the classes that make it up (reader ``classes``).
 
     name: str | None = None
     units: str | None = None
@@ -76,7 +89,10 @@ class VariableSource:
     scale: float = 1.0
     sign: Literal[1, -1] = 1
     sum_of: tuple[str, ...] = ()
+    per: str | None = None
 
+    states: tuple[str, ...] = ()
+    classes: tuple[int, ...] = ()
     def __post_init__(self) -> None:
         """Check that a sum is said to be nothing else."""
         if self.sum_of and replace(self, sum_of=()) != VariableSource():
@@ -294,7 +310,8 @@ class Entry:
         evidence: What stands behind its numbers.
         root: Folder below ``paths.data``, or an absolute path.
         files: Path pattern below ``root``; may hold ``{simulation}``,
-            ``{variable}`` (the canonical name) and shell wildcards.
+            ``{variable}`` (the canonical name), ``{year}`` (the first of ``years``) and
+            shell wildcards.
         variables: How each canonical variable stands in the files.
         years: First and last year to use; last may be open (null).
         calendar: The files' calendar, when their attribute is absent or wrong.
@@ -312,6 +329,8 @@ class Entry:
         layers: Label variables (regions only).
         own_state_of: The teacher whose own state these fields are: inputs no
             forecast has, so that skill with them is an upper bound.
+        legend: What each class of a map of classes is, in words that its file's own
+            legend must contain.
         gates: Overridden gates with the reason.
         description: One or two sentences for ``catalog show``.
         note: What a user of the numbers must know.
@@ -348,6 +367,7 @@ class Entry:
     own_state_of: str | None = None
     gates: dict[str, str] = field(default_factory=dict)
     description: str = ""
+    legend: dict[int, str] = field(default_factory=dict)
     note: str = ""
     licence: str = ""
     citation: str = ""
@@ -365,6 +385,7 @@ class Entry:
         _check_fetch(self)
         unknown = sorted(set(self.gates) - set(GATES))
         if unknown:
+        _check_shares(self)
             raise CatalogError(
                 f"{self._where()} overrides unknown gates {unknown}; gates are "
                 f"{list(GATES)}."
@@ -509,6 +530,46 @@ def _patterns(entry: Entry) -> list[str]:
 
 
 def _check_fetch(entry: Entry) -> None:
+def _check_shares(entry: Entry) -> None:
+    """Check what readers of land cover and land use need, and others must not have."""
+    is_map, is_states = entry.reader == "classes", entry.reader == "luh"
+    if (is_map or is_states or entry.reader == "forest_age") and entry.kind != "static":
+        raise CatalogError(
+            f"{entry._where()} is of kind '{entry.kind}', but its reader "
+            f"'{entry.reader}' gives static fields. Write kind: static."
+        )
+    if bool(entry.legend) != is_map:
+        raise CatalogError(
+            f"{entry._where()} has the reader '{entry.reader}' and "
+            f"{len(entry.legend)} classes in 'legend', which the reader 'classes' "
+            f"needs and no other has."
+        )
+    for name, source in entry.variables.items():
+        if bool(source.classes) != is_map or (source.states and not is_states):
+            raise CatalogError(
+                f"{entry._where()}: '{name}' has the classes {list(source.classes)} "
+                f"and the states {list(source.states)}, but 'classes' belong to every "
+                f"variable of the reader 'classes' and to no other, 'states' to the "
+                f"reader 'luh'; this is '{entry.reader}'."
+            )
+        absent = sorted(set(source.classes) - set(entry.legend))
+        if absent:
+            raise CatalogError(
+                f"{entry._where()}: '{name}' is made up of the classes {absent} among "
+                f"others, which are not in 'legend'. Add them there, in words."
+            )
+    if (is_map or is_states) and (entry.years is None or entry.years[1] is None):
+        raise CatalogError(
+            f"{entry._where()} does not say of which years its shares are to be. Give "
+            f"'years', the first and the last; twice the same for one year."
+        )
+    if is_map and entry.years is not None and entry.years[0] != entry.years[1]:
+        raise CatalogError(
+            f"{entry._where()}: a map of classes is of one year, but 'years' are "
+            f"{_span(entry.years)}. Write the same year twice."
+        )
+
+
     source = entry.fetch
     if source is None:
         return

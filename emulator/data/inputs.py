@@ -126,7 +126,7 @@ def read_static(
     # The area is that of the sphere, always: see ``surface``.
     for name in [name for name in variables if name != "area"]:
         entry = _offering(entries, name)
-        field = readers.read(entry, name, None, data_root)
+        field = readers.read(entry, name, None, data_root, grid=grid)
         overridden += check_forcing(entry, field)
         if name in FRACTION.values():
             # Where a fraction says nothing, nothing of the cell is meant.
@@ -156,7 +156,7 @@ def surface(
     name = FRACTION[domain]
     found: xr.DataArray | None = None
     if any(name in entry.variables for entry in static):
-        found = readers.read(_offering(static, name), name, None, data_root)
+        found = readers.read(_offering(static, name), name, None, data_root, grid=grid)
     for teacher in teachers:
         if found is None:
             found = readers.read_fraction(teacher, data_root)

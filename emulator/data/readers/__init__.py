@@ -13,8 +13,18 @@ from pathlib import Path
 
 import xarray as xr
 
+from emulator.carbon.grid import Grid
 from emulator.data.entry import Entry, Years
-from emulator.data.readers import gobm, gridded, prepared, tables, trendy
+from emulator.data.readers import (
+    class_map,
+    forest_age,
+    gobm,
+    gridded,
+    luh,
+    prepared,
+    tables,
+    trendy,
+)
 from emulator.data.readers.files import checksum, find_files
 from emulator.data.readers.labels import read_regions
 from emulator.data.readers.offering import PRODUCTS
@@ -28,11 +38,21 @@ READERS: dict[str, Reader] = {
     "gobm": gobm.read,
     "gridded": gridded.read,
     "table": tables.read,
+    "luh": luh.read,
     **dict.fromkeys(PRODUCTS, prepared.read),
 }
 """The reader of each family of files, by the name that catalog entries use."""
 
+FINE_READERS: dict[str, Callable[[Entry, str, Path, Grid], xr.DataArray]] = {
+    "classes": class_map.read,
+    "forest_age": forest_age.read,
+}
+"""Readers of maps too fine to be held: they give means over the cells of a grid."""
+
+_ONE_DEGREE = Grid.regular(1.0)
+
 __all__ = [
+    "FINE_READERS",
     "READERS",
     "checksum",
     "find_files",
@@ -51,6 +71,7 @@ def read(
     data_root: Path,
     *,
     years: tuple[int, int] | None = None,
+    grid: Grid | None = None,
 ) -> xr.DataArray:
     """Read one variable of one product.
 
@@ -60,6 +81,8 @@ def read(
         simulation: Which simulation of a teacher; None for other products.
         data_root: The folder below which entries' roots lie.
         years: First and last year to read; by default all that the entry declares.
+        grid: The grid of means over maps that are too fine to be held
+            (``FINE_READERS``), 1 degree when None; others come on their own.
 
     Returns:
         The field: dims (time, lat, lon), (lat, lon) for static ones, (time,) for
@@ -69,6 +92,9 @@ def read(
         UserError: If a file is missing, damaged or not what the entry declares; the
             message says the file, what was found, what was wanted and the cure.
     """
+    if entry.reader in FINE_READERS:
+        read_means = FINE_READERS[entry.reader]
+        return read_means(entry, variable, data_root, grid or _ONE_DEGREE)
     reader = READERS[entry.reader]
     source = entry.variables.get(variable)
     if source is not None and source.sum_of:

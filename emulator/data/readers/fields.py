@@ -161,7 +161,7 @@ def field_of(
     variable = variable.isel({d: 0 for d in extra if d != time_dim})
     axis = None
     if time_dim is not None:
-        axis = _read_axis(dataset, time_dim, path, declared)
+        axis = read_axis(dataset, time_dim, path, declared)
         inside = _inside(axis.months, years)
         axis = times.Axis(axis.months[inside], axis.frequency, axis.calendar)
         variable = variable.isel({time_dim: inside})
@@ -169,9 +169,9 @@ def field_of(
     else:
         variable = variable.transpose(lat_dim, lon_dim)
     known = declared.coordinates
-    lat = _coordinate(dataset, lat_dim, LAT_NAMES, path, known.lat if known else None)
-    lon = _coordinate(dataset, lon_dim, LON_NAMES, path, known.lon if known else None)
-    values = _load(variable, path)
+    lat = coordinate(dataset, lat_dim, LAT_NAMES, path, known.lat if known else None)
+    lon = coordinate(dataset, lon_dim, LON_NAMES, path, known.lon if known else None)
+    values = load(variable, path)
     limit = _AREA_FILL_LIMIT if attribute(variable, "units") == "m2" else FILL_LIMIT
     values = without_fills(values, variable.attrs, limit)
     values, lat, lon = canonical_grid(values, lat, lon, path)
@@ -295,7 +295,12 @@ def attribute(variable: xr.DataArray, wanted: str) -> str | None:
     return None
 
 
-def _load(variable: xr.DataArray, path: Path) -> NDArray[Any]:
+def load(variable: xr.DataArray, path: Path) -> NDArray[Any]:
+    """Return the stored values.
+
+    Raises:
+        UserError: If the file is damaged where they are.
+    """
     try:
         return np.asarray(variable.values)
     except (OSError, RuntimeError) as error:
@@ -322,14 +327,18 @@ def horizontal_dims(variable: xr.DataArray, path: Path) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def _coordinate(
+def coordinate(
     dataset: xr.Dataset,
     dim: str,
     names: tuple[str, ...],
     path: Path,
     ends: tuple[float, float] | None,
 ) -> NDArray[np.float64]:
-    """Return cell centres: the file's, or evenly spaced between those declared."""
+    """Return cell centres: the file's, or evenly spaced between those declared.
+
+    Raises:
+        GridMismatchError: If the file has none and none are declared.
+    """
     held = _along(dataset, dim, names)
     if held is not None:
         centres = np.asarray(held.values, dtype=np.float64)
@@ -377,9 +386,14 @@ def _time_dim(
     return found[0]
 
 
-def _read_axis(
+def read_axis(
     dataset: xr.Dataset, dim: str, path: Path, declared: Declared
 ) -> times.Axis:
+    """Return the months of a dimension of time.
+
+    Raises:
+        TimeAxisError: If they cannot be understood.
+    """
     values, units = np.arange(dataset.sizes[dim], dtype=np.float64), None
     calendar = declared.calendar
     variable = _along(dataset, dim, TIME_NAMES)

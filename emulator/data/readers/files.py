@@ -46,6 +46,22 @@ def find_files(
     return match_files(entry, pattern, variable, simulation, data_root)
 
 
+def find_one(entry: Entry, variable: str, data_root: Path) -> Path:
+    """Return the file of a static field.
+
+    Raises:
+        CatalogError: If the entry lacks the variable, or not one file matches.
+    """
+    paths = find_files(entry, variable, None, data_root)
+    if len(paths) > 1:
+        raise CatalogError(
+            f"{len(paths)} files match '{variable}' of catalog entry '{entry.name}' "
+            f"({paths[0].name} to {paths[-1].name}), but a static field is in one. "
+            f"Narrow 'files'."
+        )
+    return paths[0]
+
+
 def match_files(
     entry: Entry,
     pattern: str,
@@ -69,6 +85,8 @@ def match_files(
         )
     pattern = pattern.replace("{simulation}", simulation or "")
     pattern = pattern.replace("{variable}", variable)
+    if entry.years is not None:
+        pattern = pattern.replace("{year}", f"{entry.years[0]:04d}")
     folder = data_root / Path(entry.root).expanduser()
     found = _glob(folder, pattern) or _glob(folder, _in_any_case(pattern))
     if not found:

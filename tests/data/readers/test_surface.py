@@ -157,6 +157,60 @@ def test_regions_that_do_not_fit_are_refused(
         readers.read_regions(entry, GRID, tmp_path)
 
 
+def write_stack(root: Path, masks: np.ndarray) -> Entry:
+    """Write one mask a region, as GCP_18regions_mask_0.5deg_corr.nc has them."""
+    dims = ("region", "lat", "lon")
+    tiny.write(root / "masks.nc", "MASK", masks, dims=dims, units=None)
+    return regions([{"variable": "MASK", "names": {0: "West", 17: "North-east"}}])
+
+
+def stack() -> np.ndarray:
+    west, north = halves()
+    masks = np.zeros((18, *tiny.SHAPE), "f8")
+    masks[0], masks[17] = west == 7, north
+    return masks
+
+
+@pytest.mark.parametrize("dtype", ["i1", "f4", "f8"])
+def test_masks_of_regions_are_read_by_their_number(tmp_path: Path, dtype: str) -> None:
+    masks = stack()
+    masks[5, 0, 6] = 1  # a region that the entry does not name
+    entry = write_stack(tmp_path, masks.astype(dtype))
+    found = readers.read_regions(entry, Grid.regular(90.0), tmp_path)
+    assert found.regions == ("West", "North-east", "other")
+    west_share = [[1, 1, 0, 0], [1, 1, 0, 0]]
+    np.testing.assert_allclose(found.weights[0], west_share, atol=1e-12)
+    np.testing.assert_allclose(found.weights[1], [[0] * 4, [0, 0, 1, 1]], atol=1e-12)
+
+
+def test_masks_without_a_value_are_empty_there(tmp_path: Path) -> None:
+    masks = stack()
+    masks[masks == 0] = np.nan
+    found = readers.read_regions(write_stack(tmp_path, masks), GRID, tmp_path)
+    np.testing.assert_array_equal(found.weights[0, :, :4], 1)
+
+
+def test_masks_that_share_cells_are_refused(tmp_path: Path) -> None:
+    masks = stack()
+    masks[9, :, 0] = 1
+    with pytest.raises(CatalogError, match="layers 0 and 9 of 'MASK' share 4 cells"):
+        readers.read_regions(write_stack(tmp_path, masks), GRID, tmp_path)
+
+
+def test_masks_of_other_numbers_are_refused(tmp_path: Path) -> None:
+    masks = stack()
+    masks[2, 0, 7] = 4
+    message = r"layer 2 of 'MASK' holds \[0.0, 4.0\], but a mask holds 0 and 1"
+    with pytest.raises(CatalogError, match=message):
+        readers.read_regions(write_stack(tmp_path, masks), GRID, tmp_path)
+
+
+def test_a_mask_that_is_empty_is_no_region(tmp_path: Path) -> None:
+    entry = write_stack(tmp_path, stack()[:, ::-1] * 0)
+    with pytest.raises(CatalogError, match="'MASK' holds no label 0, which catalog en"):
+        readers.read_regions(entry, GRID, tmp_path)
+
+
 def test_layers_on_two_grids_are_refused(tmp_path: Path) -> None:
     west, _ = halves()
     write_masks(tmp_path, west=west, coarse=np.full((2, 8), 1, "i2"))
