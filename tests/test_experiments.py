@@ -7,6 +7,7 @@ import pytest
 
 from emulator import cli
 from emulator.cli import composing
+from emulator.data import catalog
 from emulator.learning.settings import TrainSettings
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -70,7 +71,7 @@ def refusal(
         (("train", "experiment=e7"), ["crujra", "land_static"]),
         (
             ("backcast", "experiment=e8"),
-            ["era5_ocean", "fco2_jena_mls", "ocean_static"],
+            ["era5_ocean", "ocean_static"],
         ),
     ],
 )
@@ -101,6 +102,15 @@ def test_three_live_models_are_the_recipe() -> None:
     )
     assert settings.ensembles.live == [3]
     assert 4 in settings.ensembles.windows
+
+
+@pytest.mark.parametrize("experiment", ["e1", "e2", "e8"])
+def test_teachers_of_an_experiment_are_in_the_catalog(experiment: str) -> None:
+    settings = composing.settings_of("backcast", [f"experiment={experiment}"])
+    teachers = [catalog.load(name) for name in settings.training.data.teachers]
+    simulations = set(settings.training.data.simulations)
+    assert len({entry.title for entry in teachers}) == len(teachers)
+    assert all(simulations <= set(entry.simulations) for entry in teachers)
 
 
 def test_hidden_years_of_products_are_the_last_two() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from emulator.carbon.errors import CatalogError
 from emulator.carbon.variables import VARIABLES
 from emulator.data import strict
+from emulator.data.drift_source import DriftSource
 from emulator.data.fetch_source import FetchSource, has_wildcard
 
 Kind = Literal["teacher", "forcing", "static", "regions", "table"]
@@ -75,6 +76,8 @@ class VariableSource:
         files: Path pattern below the entry's root, instead of the entry's.
         scale: Factor to apply after the unit conversion.
         sign: -1 turns a flux that is positive to the atmosphere.
+        per: Area of the cells, m2, in the same file, by which amounts of whole cells
+            are divided; ``units`` are those of the quotient (reader ``gobm``).
         sum_of: Variables of the same entry that add up to it with the signs of
         per: Area of the cells, m2, in the same file, by which amounts of whole cells
             are divided; ``units`` are those of the quotient (reader ``gobm``).
@@ -88,6 +91,7 @@ class VariableSource:
     files: str | None = None
     scale: float = 1.0
     sign: Literal[1, -1] = 1
+    per: str | None = None
     sum_of: tuple[str, ...] = ()
     per: str | None = None
 
@@ -323,6 +327,7 @@ class Entry:
         simulations: What each simulation saw (teachers only).
         nbp_contains: Components in the net flux beside gpp - ra - rh.
         residual: Declared difference of nbp and its components.
+        drift: How the drift of an ocean model is taken out of its sink.
         land_fraction: How fluxes become totals.
         cell_area: The product's own cell areas, for its published totals.
         table: Columns (tables only).
@@ -360,6 +365,7 @@ class Entry:
     simulations: dict[str, Simulation] = field(default_factory=dict)
     nbp_contains: tuple[str, ...] = ()
     residual: Residual | None = None
+    drift: DriftSource | None = None
     land_fraction: FractionSource | None = None
     cell_area: AreaSource | None = None
     table: TableLayout | None = None
@@ -383,6 +389,8 @@ class Entry:
         _check_sums(self)
         _check_kind(self)
         _check_fetch(self)
+        if self.drift is not None:
+            self.drift.require(self.simulations, self._where())
         unknown = sorted(set(self.gates) - set(GATES))
         if unknown:
         _check_shares(self)

@@ -1,6 +1,6 @@
 """Monthly or annual fields that may be spread over several files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import xarray as xr
 
 from emulator.carbon.errors import CatalogError, GridMismatchError, TimeAxisError
 from emulator.data.entry import Entry, Years
-from emulator.data.readers.fields import Declared, read_field, to_array
+from emulator.data.readers.fields import Declared, Field, read_field, to_array
 from emulator.data.readers.files import checksum, unchanging
 
 
@@ -19,6 +19,7 @@ def read_series(
     simulation: str | None,
     paths: Sequence[Path],
     years: Years | None,
+    read: Callable[..., Field] = read_field,
 ) -> xr.DataArray:
     """Read the files of one variable and join them in time.
 
@@ -28,6 +29,7 @@ def read_series(
         simulation: Which simulation; None where there are none.
         paths: The files that hold it.
         years: Years to read; by default those the entry declares.
+        read: Reads one file, as ``read_field`` does.
 
     Returns:
         The field, dims (time, lat, lon), complete over the years.
@@ -45,7 +47,7 @@ def read_series(
     for path in paths:
         said = Declared.of(entry, declared, is_whole=len(paths) == 1)
         with unchanging(path):
-            field = read_field(path, name, declared=said, years=wanted)
+            field = read(path, name, declared=said, years=wanted)
             parts.append(to_array(field, entry, variable, path, checksum(path)))
     joined = parts[0] if len(parts) == 1 else _join(parts, paths)
     _require_years(joined, wanted, paths)
