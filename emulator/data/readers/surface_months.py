@@ -1,0 +1,186 @@
+"""Months at the surface of the sea, from files of one month or many.
+
+Products of the sea come as months, alone or many in a file, with or without levels of
+depth, and in editions: a consolidated one and others that reach further and will be
+replaced. A month is taken from the first edition that has all of it.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.carbon.errors import GridMismatchError, UnitsError, UserError
+from emulator.carbon.grid import Grid
+from emulator.carbon.units import convert
+from emulator.carbon.variables import VARIABLES
+from emulator.data.readers import steps
+from emulator.data.readers.fields import (
+    TIME_NAMES,
+    attribute,
+    canonical_grid,
+    horizontal_dims,
+    without_fills,
+)
+from emulator.data.readers.files import open_netcdf
+from emulator.data.readers.products import Offering, Piece, Told
+from emulator.data.readers.steps import StepFile
+
+log = logging.getLogger(__name__)
+
+Field = tuple[NDArray[np.floating], Grid]
+
+SHALLOW = 5.0
+"""m; a level deeper than this is not the surface. The first of GLORYS is at 0.5 m."""
+
+
+@dataclass(frozen=True, eq=False)
+class Edition:
+    """Files of one kind.
+
+    Attributes:
+        files: The files, with months as steps.
+        is_final: Whether its months stay as they are.
+    """
+
+    files: Sequence[StepFile]
+    is_final: bool
+
+    def having(self, source: str) -> dict[np.datetime64, StepFile]:
+        """Return the file of each month of a variable, of several the last modified."""
+        ordered = sorted(self.files, key=lambda file: file.modified)
+        return {
+            month: file
+            for file in ordered
+            if source in file.variables
+            for month in file.steps
+        }
+
+
+def indexed(paths: Sequence[Path], offering: Offering) -> list[StepFile]:
+    """Return what files of months hold; those that cannot be read are refused."""
+    found = []
+    for path in paths:
+        try:
+            found.append(steps.index(path, "M"))
+        except UserError as error:
+            offering.refused.append(str(error))
+    return found
+
+
+def offer(
+    offering: Offering,
+    editions: Sequence[Edition],
+    sources: Mapping[str, str],
+    names: Sequence[str],
+    *,
+    becomes: Callable[[Field], Field] = lambda field: field,
+) -> None:
+    """Put the months that editions have into an offering.
+
+    Args:
+        offering: Gets months of which all variables are there.
+        editions: The best first.
+        sources: The name in the files of each canonical variable.
+        names: Variables that are wanted, of ``sources``.
+        becomes: What is made of each field, e.g. one on a coarser grid.
+    """
+    newest: np.datetime64 | None = None
+    for edition in editions:
+        having = {name: edition.having(sources[name]) for name in names}
+        for month in sorted(set().union(*having.values())):
+            newest = month if newest is None else max(newest, month)
+            files = {name: one[month] for name, one in having.items() if month in one}
+            if month in offering.months or len(files) < len(having):
+                continue
+            read = partial(_read, files, sources, month, edition.is_final, becomes)
+            paths = dict.fromkeys(file.path for file in files.values())
+            offering.months[month] = Piece(tuple(paths), read)
+    if newest is not None and newest not in offering.months:
+        log.warning("%s: no edition has all of %s in %s", offering.title, names, newest)
+
+
+def _read(
+    files: Mapping[str, StepFile],
+    sources: Mapping[str, str],
+    month: np.datetime64,
+    is_final: bool,
+    becomes: Callable[[Field], Field],
+    names: tuple[str, ...],
+) -> Told:
+    """Return variables of a month."""
+    found = {
+        name: becomes(surface(files[name], sources[name], month, VARIABLES[name].units))
+        for name in names
+    }
+    grid = found[names[0]][1]
+    for name, (_, other) in found.items():
+        if not other.matches(grid):
+            raise GridMismatchError(
+                f"{files[name].path} has '{sources[name]}' of {month} on a grid of "
+                f"{other.describe()}, but '{sources[names[0]]}' is on "
+                f"{grid.describe()}. Get all from one product."
+            )
+    fields = {name: values.astype(np.float64) for name, (values, _) in found.items()}
+    return Told(fields, grid, is_final)
+
+
+def surface(file: StepFile, name: str, month: np.datetime64, units: str) -> Field:
+    """Return a month of a variable at the surface; float32, NaN where it is not.
+
+    Args:
+        file: A file that holds it.
+        name: The variable, as in the file.
+        month: One of the file's.
+        units: The unit wanted.
+
+    Raises:
+        UserError: If the file cannot be read.
+        UnitsError: If it states no unit, or one of another kind.
+        GridMismatchError: If the variable is not at the surface, or on no global grid.
+    """
+    path = file.path
+    with open_netcdf(path) as opened:
+        variable = opened[name]
+        lat, lon = horizontal_dims(variable, path)
+        place = {}
+        for dim in (str(d) for d in variable.dims if d not in (lat, lon)):
+            if dim in TIME_NAMES or dim == "valid_time":
+                place[dim] = int(np.searchsorted(file.steps, month))
+                continue
+            levels = opened[dim].to_numpy() if dim in opened.variables else None
+            place[dim] = _shallowest(levels, variable.sizes[dim], dim, path)
+        variable = variable.isel(place).transpose(lat, lon)
+        stated = attribute(variable, "units")
+        if stated is None:
+            raise UnitsError(
+                f"{path}: '{name}' states no unit, but {units!r} is needed. Get it "
+                f"again."
+            )
+        values, lats, lons = canonical_grid(
+            without_fills(np.asarray(variable.values), variable.attrs),
+            np.asarray(opened[lat].values, np.float64),
+            np.asarray(opened[lon].values, np.float64),
+            path,
+        )
+    return convert(values, stated, units), Grid(lats, lons)
+
+
+def _shallowest(
+    levels: NDArray[np.floating] | None, count: int, dim: str, path: Path
+) -> int:
+    """Return the place of the level at the surface."""
+    if levels is None and count == 1:
+        return 0
+    depth = np.abs(np.atleast_1d(np.nan if levels is None else levels))
+    if not depth.min() <= SHALLOW:
+        found = f"{depth.min():g} m" if levels is not None else "unknown"
+        raise GridMismatchError(
+            f"{path}: the shallowest of {count} levels along '{dim}' is at {found}, "
+            f"but one within {SHALLOW:g} m of the surface is needed. Get the top level."
+        )
+    return int(depth.argmin())
