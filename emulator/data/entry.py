@@ -29,7 +29,6 @@ ReaderName = Literal[
     "jra3q",
     "ncep",
     "oisst",
-]
     "crujra",
     "ersst",
     "glorys",
@@ -39,6 +38,7 @@ ReaderName = Literal[
     "luh",
     "classes",
     "forest_age",
+]
 Evidence = Literal[
     "", "testbed", "real teacher, simulated forcing", "TRENDY/GOBM", "observed"
 ]
@@ -79,12 +79,10 @@ class VariableSource:
         per: Area of the cells, m2, in the same file, by which amounts of whole cells
             are divided; ``units`` are those of the quotient (reader ``gobm``).
         sum_of: Variables of the same entry that add up to it with the signs of
-        per: Area of the cells, m2, in the same file, by which amounts of whole cells
-            are divided; ``units`` are those of the quotient (reader ``gobm``).
             ``SUMS``, where no file holds it; then nothing else may be said.
-    """
         states: Land-use states that make it up (reader ``luh``).
         classes: Numbers of the classes that make it up (reader ``classes``).
+    """
 
     name: str | None = None
     units: str | None = None
@@ -93,10 +91,9 @@ class VariableSource:
     sign: Literal[1, -1] = 1
     per: str | None = None
     sum_of: tuple[str, ...] = ()
-    per: str | None = None
-
     states: tuple[str, ...] = ()
     classes: tuple[int, ...] = ()
+
     def __post_init__(self) -> None:
         """Check that a sum is said to be nothing else."""
         if self.sum_of and replace(self, sum_of=()) != VariableSource():
@@ -332,10 +329,10 @@ class Entry:
         cell_area: The product's own cell areas, for its published totals.
         table: Columns (tables only).
         layers: Label variables (regions only).
-        own_state_of: The teacher whose own state these fields are: inputs no
-            forecast has, so that skill with them is an upper bound.
         legend: What each class of a map of classes is, in words that its file's own
             legend must contain.
+        own_state_of: The teacher whose own state these fields are: inputs no
+            forecast has, so that skill with them is an upper bound.
         gates: Overridden gates with the reason.
         description: One or two sentences for ``catalog show``.
         note: What a user of the numbers must know.
@@ -370,10 +367,10 @@ class Entry:
     cell_area: AreaSource | None = None
     table: TableLayout | None = None
     layers: tuple[RegionLayer, ...] = ()
+    legend: dict[int, str] = field(default_factory=dict)
     own_state_of: str | None = None
     gates: dict[str, str] = field(default_factory=dict)
     description: str = ""
-    legend: dict[int, str] = field(default_factory=dict)
     note: str = ""
     licence: str = ""
     citation: str = ""
@@ -388,12 +385,12 @@ class Entry:
         _check_variables(self)
         _check_sums(self)
         _check_kind(self)
+        _check_shares(self)
         _check_fetch(self)
         if self.drift is not None:
             self.drift.require(self.simulations, self._where())
         unknown = sorted(set(self.gates) - set(GATES))
         if unknown:
-        _check_shares(self)
             raise CatalogError(
                 f"{self._where()} overrides unknown gates {unknown}; gates are "
                 f"{list(GATES)}."
@@ -533,11 +530,6 @@ def _check_kind(entry: Entry) -> None:
             )
 
 
-def _patterns(entry: Entry) -> list[str]:
-    return [entry.files, *(v.files for v in entry.variables.values() if v.files)]
-
-
-def _check_fetch(entry: Entry) -> None:
 def _check_shares(entry: Entry) -> None:
     """Check what readers of land cover and land use need, and others must not have."""
     is_map, is_states = entry.reader == "classes", entry.reader == "luh"
@@ -578,6 +570,11 @@ def _check_shares(entry: Entry) -> None:
         )
 
 
+def _patterns(entry: Entry) -> list[str]:
+    return [entry.files, *(v.files for v in entry.variables.values() if v.files)]
+
+
+def _check_fetch(entry: Entry) -> None:
     source = entry.fetch
     if source is None:
         return
