@@ -12,6 +12,7 @@ Source:
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ _NAME = re.compile(r"^ersst\.v(\d+)\.(\d{4})(0[1-9]|1[0-2])\.nc$")
 _PATTERNS = ("**/ersst*.nc", "**/sst.mnmean*.nc")
 
 
-def find(folder: Path, names: tuple[str, ...] = VARIABLES) -> Offering:
+def find(folder: Path, names: Sequence[str] = VARIABLES) -> Offering:
     """Return the months that a folder has.
 
     Args:

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from emulator.data.readers import arco_era5, era5, era5_quantities, oisst
+from emulator.data.readers import (
+    arco_era5,
+    chlorophyll,
+    copernicus_marine,
+    crujra,
+    era5,
+    era5_quantities,
+    ersst,
+    oisst,
+)
 from emulator.data.readers.products import Offering
 
 Find = Callable[[str, Sequence[str], Path], Offering]
@@ -37,6 +46,11 @@ def _in_folder(find: Callable[[Path, Sequence[str], Path], Offering]) -> Find:
     return lambda place, names, scratch: find(Path(place), names, scratch)
 
 
+def _as_it_lies(find: Callable[[Path, Sequence[str]], Offering]) -> Find:
+    """Return how a product is found that needs no folder to work in."""
+    return lambda place, names, _: find(Path(place), names)
+
+
 PRODUCTS = {
     "era5": Product(era5_quantities.VARIABLES, _in_folder(era5.find)),
     "era5_land": Product(
@@ -45,6 +59,22 @@ PRODUCTS = {
     "arco_era5": Product(era5_quantities.VARIABLES, arco_era5.find),
     "oisst": Product(
         oisst.VARIABLES, _in_folder(lambda folder, *_: oisst.find(folder))
+    ),
+    "crujra": Product(crujra.VARIABLES, _as_it_lies(crujra.find)),
+    "ersst": Product(ersst.VARIABLES, _as_it_lies(ersst.find)),
+    "glorys": Product(
+        copernicus_marine.PHYSICS.variables,
+        _as_it_lies(partial(copernicus_marine.find, copernicus_marine.PHYSICS)),
+    ),
+    "multiobs_salinity": Product(
+        copernicus_marine.SALINITY.variables,
+        _as_it_lies(partial(copernicus_marine.find, copernicus_marine.SALINITY)),
+    ),
+    "chlorophyll_cci": Product(
+        chlorophyll.VARIABLES, _as_it_lies(chlorophyll.find_cci)
+    ),
+    "chlorophyll_copernicus": Product(
+        chlorophyll.VARIABLES, _as_it_lies(chlorophyll.find_copernicus)
     ),
 }
 """The products, by the name of their reader in catalog entries and settings."""
