@@ -20,6 +20,8 @@ from emulator.data.budget_column import (
     compared_simulation,
 )
 from emulator.data.check import NET_FLUX, annual_totals, check_forcing, run_gates
+from emulator.data.drift import DriftReport
+from emulator.data.drift import report as drift_report
 from emulator.data.entry import Entry
 from emulator.data.gates import extremes
 from emulator.data.readers.workbook import Workbook
@@ -95,6 +97,8 @@ class CheckReport:
         coverage: Share of the domain with values: simulation, then flux.
         budget: The same totals in a workbook of the Global Carbon Budget; None where
             none was named or nothing can be compared.
+        drift: The sink without the drift of its control; None where the entry says
+            nothing of it, or the control is not there.
         overridden: Failed gates which the entry overrides.
         regions: Area of each region, million km2.
     """
@@ -112,6 +116,7 @@ class CheckReport:
     residual: dict[str, float] = field(default_factory=dict)
     coverage: dict[str, dict[str, float]] = field(default_factory=dict)
     budget: BudgetColumn | None = None
+    drift: DriftReport | None = None
     overridden: list[str] = field(default_factory=list)
     regions: dict[str, float] = field(default_factory=dict)
 
@@ -152,8 +157,11 @@ def check(
     if entry.kind == "regions":
         _check_regions(entry, data_root, report)
     elif entry.kind == "teacher":
+        nets: dict[str, Annual] = {}
         for simulation in entry.simulations:
-            _check_teacher(entry, simulation, data_root, report, workbook)
+            net = _check_teacher(entry, simulation, data_root, report, workbook)
+            nets |= {simulation: net} if net else {}
+        _check_drift(entry, nets, report)
         if report.is_absent:
             report.problems.append(
                 f"Not one file of '{entry.name}' is below "
@@ -191,20 +199,21 @@ def _check_teacher(
     data_root: Path,
     report: CheckReport,
     workbook: Workbook | None,
-) -> None:
+) -> Annual | None:
+    """Check one simulation; return the annual totals of its net flux."""
     net = NET_FLUX[entry.domain]
     before = len(report.found)
     fields = _read_all(entry, simulation, data_root, report)
     fluxes = {n: v for n, v in fields.items() if VARIABLES[n].role == "flux"}
     if len(report.found) == before:
-        return  # a simulation that one did not get is missing, not wrong
+        return None  # a simulation that one did not get is missing, not wrong
     if net not in fluxes:
         report.problems.append(
             f"Simulation '{simulation}' of '{entry.name}' has no '{net}', the net flux "
             f"that a teacher needs. Get its file, or remove the simulation."
         )
     if not fluxes:
-        return
+        return None
     first = next(iter(fluxes.values()))
     try:
         grid = Grid(first.lat.values, first.lon.values)
@@ -212,7 +221,7 @@ def _check_teacher(
         found = run_gates(entry, simulation, fluxes, area)
     except UserError as error:
         report.problems.append(str(error))
-        return
+        return None
     report.problems += found.failures
     report.overridden += found.overridden
     report.coverage[simulation] = found.coverage
@@ -224,6 +233,18 @@ def _check_teacher(
     report.totals[simulation] = _totals_by_decade(annual)
     if workbook and net in annual and simulation == compared_simulation(entry):
         report.budget = beside(workbook, entry, simulation, annual[net])
+    return annual.get(net)
+
+
+def _check_drift(entry: Entry, nets: Mapping[str, Annual], report: CheckReport) -> None:
+    source = entry.drift
+    if source is None or not nets.keys() >= {source.transient, source.control}:
+        return
+    transient, control = nets[source.transient], nets[source.control]
+    try:
+        report.drift = drift_report(source, transient, control, entry.name)
+    except CatalogError as error:
+        report.problems.append(str(error))
 
 
 def _read_all(

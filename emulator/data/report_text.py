@@ -5,6 +5,7 @@ from itertools import groupby
 
 from emulator.data.budget_column import BudgetColumn
 from emulator.data.check import NET_FLUX
+from emulator.data.drift import DriftReport
 from emulator.data.report import CheckReport, FieldReport
 
 
@@ -16,6 +17,7 @@ def text(report: CheckReport) -> str:
     for simulation, decades in report.totals.items():
         parts.append(_totals_table(simulation, decades))
     parts += [_budget_table(report.budget, report.title)] if report.budget else []
+    parts += [_drift_table(report.drift)] if report.drift else []
     return "\n\n".join([*parts, "\n".join(_notes(report))])
 
 
@@ -133,6 +135,21 @@ def _budget_table(found: BudgetColumn, title: str) -> str:
     return f"{found.simulation} beside {edition}, column '{found.column}'\n" + (
         _aligned(rows)
     )
+
+
+def _drift_table(found: DriftReport) -> str:
+    fitted, years = ("-".join(map(str, s)) for s in (found.fitted, found.model_years))
+    keys = ("raw", "drift", "sink")
+    rows: list[tuple[str, ...]] = [("PgC per year", *keys)]
+    rows += [
+        (span, *(f"{row[key]:.2f}" for key in keys))
+        for span, row in found.decades.items()
+    ]
+    return (
+        f"{found.transient} without the drift of {found.control}: {found.form} fit to "
+        f"{fitted}, model years {years}, {found.slope:+.2f} PgC yr-1 a decade; "
+        f"{found.extrapolated:.0%} of its years are beyond them, where it is held\n"
+    ) + _aligned(rows)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
