@@ -68,7 +68,7 @@ def refusal(
         (("train", "experiment=e4", "data=lpjwsl"), ["[2015, 2016]", "1948 to 2012"]),
         (("train", "experiment=e5", "data=lpjwsl"), ["[2021, 2022]"]),
         (("ensembles", "experiment=e6"), ["workbook=PATH", "gcp-2024"]),
-        (("train", "experiment=e7"), ["crujra", "land_static"]),
+        (("train", "experiment=e7"), ["land_static"]),
         (
             ("backcast", "experiment=e8"),
             ["era5_ocean", "ocean_static"],

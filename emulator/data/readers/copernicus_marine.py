@@ -13,8 +13,8 @@ preliminary, in this order. A month comes from one edition: the models differ.
 
 Source:
     Product user manuals CMEMS-GLO-PUM-001-030, CMEMS-GLO-PUM-001-024,
-    CMEMS-MOB-PUM-015-013 and CMEMS-OC-PUM; Jean-Michel et al. (2021), Frontiers in
-    Earth Science 9; Droghei et al. (2018), Journal of Marine Systems 187 is of the
+    CMEMS-MOB-PUM-015-013 and CMEMS-OC-PUM; Lellouche et al. (2021), Frontiers in
+    Earth Science 9; Droghei et al. (2018), Frontiers in Marine Science 5 is of the
     salinity, Garnesson et al. (2019), Ocean Science 15 of chlorophyll.
 """
 
