@@ -74,19 +74,23 @@ def _notes(report: CheckReport) -> list[str]:
         f"{name}: {area:.1f} million km2" for name, area in report.regions.items()
     ]
     notes += [f"overridden gate {gate}" for gate in report.overridden]
-    notes += [f"not there: {_grouped(report.missing)}"] if report.missing else []
+    notes += [f"not there: {_grouped(report)}"] if report.missing else []
     notes += [f"PROBLEM: {problem}" for problem in report.problems]
     notes += [] if report.problems else ["Complete and plausible."]
     return notes
 
 
-def _grouped(missing: Sequence[str]) -> str:
+def _grouped(report: CheckReport) -> str:
     """Return missing variables, each simulation named once."""
-    split = [what.rpartition(" ") for what in missing]
-    return "; ".join(
-        f"{simulation} {', '.join(name for *_, name in names)}".strip()
-        for simulation, names in groupby(split, key=lambda part: part[0])
-    )
+    present = {what.rpartition(" ")[0] for what in report.found}
+    split = [what.rpartition(" ") for what in report.missing]
+    said = []
+    for simulation, parts in groupby(split, key=lambda part: part[0]):
+        names = ", ".join(name for *_, name in parts)
+        said.append(f"{simulation} {names}" if simulation in present else simulation)
+        if not simulation:
+            said[-1] = names
+    return "; ".join(said)
 
 
 def _fields_table(fields: Sequence[FieldReport]) -> str:
