@@ -22,6 +22,7 @@ from emulator.carbon.timeaxis import MONTHS_PER_YEAR, as_months
 from emulator.carbon.units import convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.forcing_archive import STATUS, fields_hash
+from emulator.data.forcing_map import ForcingMap, as_other_months
 from emulator.data.gates import extremes
 from emulator.data.offers import Offer, SourceSettings
 from emulator.data.readers.fields import TIME_NAMES, Field, attribute, field_of
@@ -48,19 +49,22 @@ class Known:
         there: Cells with values, by variable; shape (lat, lon).
         size: Mean size of each variable in each calendar month, its own unit.
         seen: Hashes of the fields of all months, and the month of each.
+        mapped_by: The map by which months are mapped once they are admitted, if any.
     """
 
     grid: Grid
     there: Mapping[str, NDArray[np.bool_]]
     size: Mapping[str, NDArray[np.float64]]
     seen: dict[str, np.datetime64]
+    mapped_by: ForcingMap | None = None
 
     @classmethod
-    def of(cls, forcing: xr.Dataset) -> "Known":
+    def of(cls, forcing: xr.Dataset, mapped_by: ForcingMap | None = None) -> "Known":
         """Read it from an archive: its last whole year, and what it has seen.
 
         Args:
             forcing: As ``forcing_archive.read`` returns it, one year at least.
+            mapped_by: The map by which its months were mapped, if any.
         """
         months = as_months(forcing["time"].to_numpy())
         whole = np.flatnonzero(forcing["status"].to_numpy() < STATUS["partial"])
@@ -78,7 +82,21 @@ class Known:
             means[calendar] = [_mean_size(one, area) for one in values]
             size[name] = means
         seen = dict(zip(forcing["fields"].to_numpy(), months, strict=True))
-        return cls(grid, there, size, seen)
+        return cls(grid, there, size, seen, mapped_by)
+
+    def archived(self, name: str, field: Floats, month: np.datetime64) -> Floats:
+        """Return a field (lat, lon) as it would be archived."""
+        if self.mapped_by is None:
+            return field
+        return self.mapped_by.apply_to_month({name: field}, month)[name]
+
+    def twins(self, fields: Mapping[str, Floats]) -> set[np.datetime64]:
+        """Return the months that are archived with the numbers of ``fields``."""
+        told: list[Mapping[str, Floats]] = [fields]
+        if self.mapped_by is not None:
+            told = list(as_other_months(self.mapped_by, fields))
+        found = (self.seen.get(fields_hash(one)) for one in told)
+        return {month for month in found if month is not None}
 
 
 def admit(
@@ -111,11 +129,10 @@ def admit(
             for name in known.there
         }
         co2 = _co2(opened, settings.co2)
-    twin = known.seen.get(fields_hash(fields))
-    if twin is not None and twin != offer.month:
+    if twins := known.twins(fields) - {offer.month}:
         raise _refusal(
             offer,
-            f"holds the numbers of {twin} once more",
+            f"holds the numbers of {min(twins)} once more",
             f"{offer.month} is needed",
         )
     return fields, co2
@@ -156,7 +173,9 @@ def _admitted(field: Field, name: str, offer: Offer, known: Known) -> Floats:
         )
     usual = known.size[name][int(offer.month.astype(np.int64)) % MONTHS_PER_YEAR]
     inside = np.where(known.there[name], values, np.float32(np.nan))
-    found = _mean_size(inside, known.grid.cell_area())
+    found = _mean_size(
+        known.archived(name, inside, offer.month), known.grid.cell_area()
+    )
     if max(found, usual) > UNLIKELY * min(found, usual):
         raise _refusal(
             offer,

@@ -8,7 +8,7 @@ done.
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from emulator.carbon.timeaxis import as_months
 from emulator.data import forcing_archive
 from emulator.data.admission import Known, admit
 from emulator.data.forcing_archive import STATUS, Month, fields_hash
+from emulator.data.forcing_map import ForcingMap, require_same_map
 from emulator.data.offers import (
     DAILY,
     Offer,
@@ -43,7 +44,12 @@ Months = NDArray[np.datetime64]
 
 
 def collect(
-    source: SourceSettings, archive: Path, downloads: Path, *, now: datetime
+    source: SourceSettings,
+    archive: Path,
+    downloads: Path,
+    *,
+    now: datetime,
+    mapped_by: ForcingMap | None = None,
 ) -> Months:
     """Bring what a source has and an archive lacks.
 
@@ -53,6 +59,8 @@ def collect(
         downloads: Folder for the files of this archive; those of months that are
             archived whole are removed.
         now: The time, with its zone: no month or day that has not ended is taken.
+        mapped_by: The map by which each month is mapped before it is archived, that
+            with which the archive began; None if it began with none.
 
     Returns:
         The months whose forcing changed, in order; empty if nothing is new.
@@ -61,11 +69,14 @@ def collect(
         SourceError: If the source cannot be reached, a file was refused, or a month is
             missing between others. What could be taken is archived all the same:
             ``forcing_archive.fingerprints`` tell what changed.
-        StoreError: If the archive is missing, or something cannot be written.
+        StoreError: If the archive is missing or began with another map, or something
+            cannot be written.
     """
     forcing = forcing_archive.read(archive)
+    require_same_map(forcing.attrs, mapped_by, archive)
     months = as_months(forcing["time"].to_numpy())
-    look = _Look(source, archive, downloads, _day(now), Known.of(forcing))
+    known = Known.of(forcing, mapped_by)
+    look = _Look(source, archive, downloads, _day(now), known)
     changed: list[np.datetime64] = []
     taken: list[Month] = []
     following = months[-1] + 1
@@ -185,13 +196,14 @@ def _whole(look: _Look, offer: Offer) -> Month:
     path = _brought(look, offer)
     fields, co2 = admit(path, offer, look.source, look.known)
     look.kept.remove(path)
+    fields, said = _mapped(look, fields, offer.month)
     return Month(
         month=offer.month,
         fields=fields,
         co2=co2,
         status=offer.status,
         days_seen=length_of(offer.month),
-        source=offer.source or offer.name,
+        source=f"{offer.source or offer.name}{said}",
         checksum=checksum(path),
     )
 
@@ -230,6 +242,8 @@ def _from_days(
     means = {
         name: (values / len(days)).astype(np.float32) for name, values in total.items()
     }
+    # Their mean, not each day: a map is one of monthly means.
+    means, said = _mapped(look, means, month)
     is_whole = len(days) == length_of(month)
     if not is_whole:
         forcing = forcing_archive.read(look.archive)
@@ -245,9 +259,19 @@ def _from_days(
         co2=float(np.mean(co2)),
         status=STATUS["preliminary" if is_whole else "partial"],
         days_seen=len(days),
-        source=f"{' to '.join(names)} ({len(days)} days)",
+        source=f"{' to '.join(names)} ({len(days)} days){said}",
         checksum=hashlib.sha256("".join(files.values()).encode()).hexdigest(),
     )
+
+
+def _mapped(
+    look: _Look, fields: Mapping[str, NDArray[np.float32]], month: np.datetime64
+) -> tuple[dict[str, NDArray[np.float32]], str]:
+    """Return fields as the archive's product would tell them, and what was done."""
+    by = look.known.mapped_by
+    if by is None:
+        return dict(fields), ""
+    return by.apply_to_month(fields, month), f"; {by.said_of(fields, month)}"
 
 
 def _brought(look: _Look, offer: Offer) -> Path:

@@ -28,6 +28,7 @@ from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import as_months
 from emulator.carbon.variables import VARIABLES
 from emulator.data import arrivals, co2_series, forcing_archive
+from emulator.data.forcing_map import ForcingMap
 from emulator.data.offers import SourceSettings
 from emulator.data.readers.co2_record import Co2Record
 from emulator.data.readers.files import checksum
@@ -82,6 +83,7 @@ def collect(
     downloads: Path,
     *,
     now: datetime,
+    mapped_by: ForcingMap | None = None,
 ) -> Months:
     """Bring what products have and an archive lacks.
 
@@ -91,6 +93,7 @@ def collect(
         archive: The forcing archive of one domain.
         downloads: Folder for files that are made here.
         now: The time, with its zone.
+        mapped_by: As of ``arrivals.collect``.
 
     Returns:
         The months whose forcing changed, as ``arrivals.collect``.
@@ -106,7 +109,9 @@ def collect(
     refused = lay_out(products, co2_table, forcing, feed, downloads / "unpacked")
     source = SourceSettings(url=str(feed), index=INDEX, retries=0)
     try:
-        changed = arrivals.collect(source, archive, downloads, now=now)
+        changed = arrivals.collect(
+            source, archive, downloads, now=now, mapped_by=mapped_by
+        )
     except SourceError as error:
         refused.append(str(error))
     if refused:

@@ -269,7 +269,7 @@ def require_same_map(
     """Refuse to go on with another map than an archive began with.
 
     Args:
-        attrs: Attributes of the archive.
+        attrs: Attributes of the archive, or of the store that one begins with.
         found: The map by which months to come are mapped; None for none.
         archive: Its path, for the message.
 
@@ -282,23 +282,23 @@ def require_same_map(
         return
     if found is None:
         raise StoreError(
-            f"{archive} began with forcing mapped by '{began['title']}' "
+            f"{archive} holds forcing mapped by '{began['title']}' "
             f"{began['map']}, but the source says no map: months would be mixed. Give "
             f"its mapped_by=PATH, the folder that `sink-emulator map` printed."
         )
     if began is None:
         raise StoreError(
-            f"{archive} began with forcing that was not mapped, but the source is "
+            f"{archive} holds forcing that was not mapped, but the source is "
             f"mapped by '{found.title}' {found.identity}: months would be mixed. Leave "
             f"out mapped_by, or begin an archive with the mapped store that "
             f"`sink-emulator map` made."
         )
     if began["map"] != found.identity:
         raise StoreError(
-            f"{archive} began with forcing mapped by '{began['title']}' "
+            f"{archive} holds forcing mapped by '{began['title']}' "
             f"{began['map']}, but the source is mapped by '{found.title}' "
-            f"{found.identity}: months would be mixed. Give the map that it began "
-            f"with, or begin an archive with forcing mapped by the other."
+            f"{found.identity}: months would be mixed. Give the map of the "
+            f"first, or begin an archive with forcing mapped by the other."
         )
 
 

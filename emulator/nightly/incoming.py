@@ -8,9 +8,11 @@ import numpy as np
 
 from emulator.carbon.errors import SettingsError, SourceError
 from emulator.data import arrivals, feeding, forcing_archive
+from emulator.data.forcing_map import ForcingMap, open_map, require_same_map
+from emulator.data.stores import FORCING_SCHEMA, open_store
 from emulator.nightly.inputs import find_store
 from emulator.nightly.journal import Journal
-from emulator.nightly.night_settings import NightSettings
+from emulator.nightly.night_settings import NightSettings, NightSource
 
 FORCING = "forcing"
 DOWNLOADS = "downloads"
@@ -31,13 +33,16 @@ def from_sources(settings: NightSettings) -> Collect:
     def collect(domain: str, into: Path, now: datetime) -> object:
         source = settings.source_of(domain)
         downloads = into.parents[1] / DOWNLOADS / domain
+        by = _map_of(source)
         if source.products:
             products = list(source.products.values())
             table = Path(source.co2_table)
-            return feeding.collect(products, table, into, downloads, now=now)
+            return feeding.collect(
+                products, table, into, downloads, now=now, mapped_by=by
+            )
         if not source.url:
             return None
-        return arrivals.collect(source, into, downloads, now=now)
+        return arrivals.collect(source, into, downloads, now=now, mapped_by=by)
 
     return collect
 
@@ -92,5 +97,16 @@ def _begin(
         )
     last = np.datetime64(settings.until, "M") if settings.until else None
     store = find_store(name, domain, stores_root)
+    source = settings.source_of(domain)
+    if source.url or source.products:
+        # Refused now, it leaves no archive behind that nothing can be added to.
+        require_same_map(
+            open_store(store, FORCING_SCHEMA).attrs, _map_of(source), store
+        )
     forcing_archive.seed(into, store, last=last, now=now)
     return name
+
+
+def _map_of(source: NightSource) -> ForcingMap | None:
+    """Return the map by which a source is mapped; None if it says none."""
+    return open_map(Path(source.mapped_by)) if source.mapped_by else None

@@ -24,11 +24,15 @@ class NightSource(SourceSettings):
         products: Folders with files of products instead of a url, each under a name
             of your own; of two that tell a variable the first counts.
         co2_table: NOAA's monthly CO2 or daily trend, for products.
+        mapped_by: Map by which each month is mapped before it is archived, the folder
+            that `sink-emulator map` printed; empty for none. The forcing to begin with
+            must have been mapped by the same.
     """
 
     url: str = ""
     products: dict[str, ProductSettings] = field(default_factory=dict)
     co2_table: str = ""
+    mapped_by: str = ""
 
     def __post_init__(self) -> None:
         """Check a source that there is.
