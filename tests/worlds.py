@@ -182,6 +182,27 @@ def tiny_forcing(
     )
 
 
+def with_ocean_state(*, seed: int = 0) -> xr.Dataset:
+    """Return ``tiny_forcing`` of the ocean with the state of the sea at its surface.
+
+    ``tos``, ``sos`` and ``mlotst`` have a season and noise, and there is no ice.
+    """
+    forcing = tiny_forcing("ocean", seed=seed)
+    there = forcing["tosforc"].notnull().to_numpy()
+    season = np.cos(2 * np.pi * (month_of(forcing["time"].to_numpy()) - 7) / 12)
+    noise = np.random.default_rng(seed + 1).normal(0, 1, there.shape)
+    state = {
+        "tos": forcing["tosforc"].to_numpy() + 0.1 * noise,
+        "sos": 35 + 0.2 * noise,
+        "mlotst": 60 - 20 * season[:, None, None] + noise,
+        "siconc": np.zeros(there.shape),
+    }
+    dims = ("time", "lat", "lon")
+    return forcing.assign(
+        {n: _field(n, np.where(there, one, np.nan), dims) for n, one in state.items()}
+    )
+
+
 def _weather(
     domain: str, months: NDArray[np.datetime64], seed: int
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float64]]:

@@ -58,7 +58,7 @@ def find_cci(
         names: Variables that are wanted, of ``VARIABLES``.
         step: Degrees of the cells that are told.
     """
-    offering = Offering("ESA CCI chlorophyll")
+    offering = Offering("OC-CCI")
     paths = sorted(folder.glob("**/ESACCI-OC-L3S-CHLOR_A-*.nc"))
     editions = {match[3] for path in paths if (match := _NAME.match(path.name))}
     if len(editions) > 1:

@@ -60,14 +60,14 @@ PHYSICS = Dataset(
 )
 
 SALINITY = Dataset(
-    title="MULTIOBS salinity",
+    title="MULTIOBS",
     named=re.compile(r"cmems_obs-mob_glo_phy-sss_(my|nrt)_multi_P1M"),
     editions={"my": True, "nrt": False},
     sources={"sos": "sos"},
 )
 
 CHLOROPHYLL = Dataset(
-    title="Copernicus chlorophyll",
+    title="GlobColour",
     named=re.compile(r"cmems_obs-oc_glo_bgc-plankton_(my|nrt)_l4-multi-4km_P1M"),
     editions={"my": True, "nrt": False},
     sources={"chlos": "CHL"},
