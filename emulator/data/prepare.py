@@ -19,6 +19,7 @@ from emulator.carbon.errors import StoreError
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import month_range
 from emulator.data import readers
+from emulator.data.computing import DaskSettings, computing
 from emulator.data.entry import Entry
 from emulator.data.inputs import (
     Forcing,
@@ -28,6 +29,7 @@ from emulator.data.inputs import (
     read_static,
     surface,
 )
+from emulator.data.pieces import Earlier
 from emulator.data.seen import CO2, require_seen, seen, with_climatology
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.data.sources import (
@@ -45,9 +47,19 @@ from emulator.data.stores import (
     TRAINING_SCHEMA,
     Empty,
     filling,
+    folder_of,
+    layout,
     write_store,
 )
-from emulator.data.teachers import Labels, asked_years, read_labels, where_forced
+from emulator.data.teachers import (
+    Labels,
+    Place,
+    asked_years,
+    dropped_cells,
+    holes_of,
+    require_forced,
+    write_labels,
+)
 
 __all__ = [
     "DataSettings",
@@ -68,21 +80,27 @@ def prepare(
     data_root: Path,
     stores_root: Path,
     catalog_dirs: Dirs = None,
+    dask: DaskSettings | None = None,
 ) -> Path:
     """Make the training store of ``settings``, or find it made.
+
+    Labels are made in pieces of years. Those which a store below ``stores_root``, or a
+    run that was killed, has made from the same files in the same way are taken over.
 
     Args:
         settings: What to take.
         data_root: The folder below which catalog entries' roots lie.
         stores_root: The folder of stores.
         catalog_dirs: Folders of catalog entries; the usual ones when None.
+        dask: Where labels are computed; in threads when None.
 
     Returns:
         The store.
 
     Raises:
         UserError: If an entry, a file or a value is not what it must be; the message
-            says what to mend. Nothing is left behind.
+            says what to mend. Nothing is left behind, but where the disk is full or
+            Ctrl-C was pressed, finished pieces, with which the next run goes on.
     """
     sources = training_sources(settings, catalog_dirs)
     path = store_path(settings, stores_root=stores_root, catalog_dirs=catalog_dirs)
@@ -115,30 +133,54 @@ def prepare(
         flux: Empty(_LABEL_DIMS, shape, attributes(flux, {}))
         for flux in settings.fluxes
     }
-    with filling(store, empty, path) as group:
+    holes = holes_of(forcing)
+    earlier = Earlier(stores_root, path)
+    with (
+        computing(dask or DaskSettings()) as computer,
+        filling(store, empty, path, resumes=True) as group,
+    ):
         record = _Record([*forcing.overridden, *overridden])
         for s, simulation in enumerate(settings.simulations):
             for t, teacher in enumerate(sources.teachers):
                 if simulation not in teacher.simulations:
                     continue
                 log.info("Reading %s %s", teacher.title, simulation)
-                labels = read_labels(
+                years = (settings.years[0], settings.years[1])
+                years = asked_years(teacher, simulation, years)
+                require_seen(store, teacher, simulation, years, forcing)
+                place = Place(
+                    stage=folder_of(group),
+                    indices=(s, t),
+                    first=months[0],
+                    months=months.size,
+                    shard=layout(_LABEL_DIMS, shape)[1][_LABEL_DIMS.index("time")],
+                    grid=grid,
+                    area=base["area"].to_numpy(),
+                    share=base["fraction"].to_numpy(),
+                    dropped=dropped_cells(holes, base["fraction"].to_numpy(), forcing),
+                )
+                labels = write_labels(
                     teacher,
                     simulation,
                     settings.fluxes,
-                    (settings.years[0], settings.years[1]),
-                    base,
-                    grid,
+                    years,
+                    place,
                     data_root,
+                    earlier=earlier,
+                    computer=computer,
                 )
-                require_seen(store, teacher, simulation, labels.years, forcing)
                 record.add(teacher, simulation, labels)
-                for flux, values in labels.fluxes.items():
-                    kept, dropped = where_forced(
-                        values, flux, base["fraction"], forcing
+                for flux, attrs in labels.attrs.items():
+                    record.override(
+                        require_forced(
+                            labels.labelled[flux],
+                            flux,
+                            attrs["source_file"],
+                            holes,
+                            forcing,
+                        )
                     )
-                    record.override(dropped)
-                    _fill(group[flux], (s, t), kept, months)
+                    _describe(group[flux], attrs)
         record.write(group)
     return path
 
@@ -242,20 +284,11 @@ def _months(settings: DataSettings, forcing: Forcing) -> NDArray[np.datetime64]:
     return month_range(f"{first - settings.history_years:04d}-01", str(end))
 
 
-def _fill(
-    array: Any,
-    place: tuple[int, int],
-    labels: xr.DataArray,
-    months: NDArray[np.datetime64],
-) -> None:
-    """Write the labels of one simulation, and from which files they are."""
-    whole = np.full((months.size, *labels.shape[1:]), np.nan, np.float32)
-    first = int((labels.time.values[0].astype("M8[M]") - months[0]).astype(int))
-    whole[first : first + labels.shape[0]] = labels.to_numpy()
-    array[place] = whole
+def _describe(array: Any, attrs: dict[str, str]) -> None:
+    """Say from which files the labels of one simulation are."""
     names = ("catalog_entry", "source_file", "source_units", "sha256")
     said = json.loads(array.attrs.get("sources", "[]"))
-    said.append({name: labels.attrs.get(name, "") for name in names})
+    said.append({name: attrs.get(name, "") for name in names})
     array.attrs["sources"] = json.dumps(said)
 
 
@@ -268,6 +301,7 @@ class _Record:
         self._calendars: dict[str, str] = {}
         self._residual: dict[str, dict[str, float]] = {}
         self._kept: dict[str, dict[str, float]] = {}
+        self._reused: dict[str, list[str]] = {}
 
     def override(self, gates: list[str]) -> None:
         """Note overridden gates, each once."""
@@ -276,8 +310,12 @@ class _Record:
     def add(self, teacher: Entry, simulation: str, labels: Labels) -> None:
         """Note what was found in one simulation."""
         self.override(labels.gates.overridden)
-        first = next(iter(labels.fluxes.values()))
-        self._calendars[teacher.title] = first.attrs["source_calendar"]
+        first = next(iter(labels.attrs.values()))
+        self._calendars[teacher.title] = first["source_calendar"]
+        for store, spans in labels.reused.items():
+            years = ", ".join(f"{begin}-{end}" for begin, end in spans)
+            taken = self._reused.setdefault(store, [])
+            taken.append(f"{teacher.title} {simulation} {years}")
         self._kept.setdefault(teacher.title, {})[simulation] = round(labels.kept, 5)
         if labels.gates.residual is not None:
             residual = self._residual.setdefault(teacher.title, {})
@@ -291,6 +329,7 @@ class _Record:
                 "source_calendar": json.dumps(self._calendars),
                 "closure_residual": json.dumps(self._residual),
                 "gross_flux_kept": json.dumps(self._kept),
+                "pieces_reused": json.dumps(self._reused),
             }
         )
 

@@ -2,29 +2,35 @@
 
 A store appears whole or not at all: it is written beside its place under a hidden
 name, forced to disk, and renamed. Killed half-way, a write leaves a hidden folder
-that the next write of the same store removes.
+that the next write of the same store removes, after it has taken from it the pieces
+that were finished (``emulator.data.pieces``).
 """
 
 import asyncio
 import errno
 import fcntl
+import itertools
+import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
 import zarr
 from zarr.core.sync import sync
+from zarr.storage import LocalStore
 
 from emulator.carbon.errors import StoreError
+from emulator.data.writing import write_text
 
 TRAINING_SCHEMA = "training-store/2"
 """Labels, forcing, what each simulation saw, and static fields."""
@@ -42,6 +48,15 @@ CHUNK_BYTES = 2**18
 
 FLUSHED_TOGETHER = 32
 """Files forced to disk at a time: 350 files took 0.1 s instead of 1.5 s."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+PIECES_FOLDER = ".pieces"
+"""Where a writer notes each piece that it has finished, inside its hidden folder."""
+
+PIECES_FILE = "pieces.json"
+"""The same notes in a finished store: from what each of its pieces was made."""
 
 _TIME_ENCODING = {
     # Days from before every forcing data set: no month needs a fraction or a sign.
@@ -86,7 +101,7 @@ def write_store(store: xr.Dataset, path: Path) -> Path:
 
 @contextmanager
 def filling(
-    store: xr.Dataset, empty: Mapping[str, Empty], path: Path
+    store: xr.Dataset, empty: Mapping[str, Empty], path: Path, *, resumes: bool = False
 ) -> Iterator[zarr.Group]:
     """Write a store of which the largest variables come piece by piece.
 
@@ -94,6 +109,7 @@ def filling(
         store: What is known from the start.
         empty: Float32 variables that hold NaN wherever nothing is written.
         path: Where the store shall be; its parent is made when missing.
+        resumes: As of ``staged``.
 
     Yields:
         The group, to write pieces and attributes into. The store appears at ``path``
@@ -102,7 +118,7 @@ def filling(
     Raises:
         StoreError: As ``write_store``.
     """
-    with staged(path) as stage, no_consolidation_warning():
+    with staged(path, resumes=resumes) as stage, no_consolidation_warning():
         store.to_zarr(
             stage,
             mode="w",
@@ -112,7 +128,7 @@ def filling(
         )
         group = zarr.open_group(stage, mode="r+")
         for name, field in empty.items():
-            chunks, shards = _layout(field.dims, field.shape)
+            chunks, shards = layout(field.dims, field.shape)
             group.create_array(
                 name,
                 shape=field.shape,
@@ -124,7 +140,27 @@ def filling(
                 attributes=dict(field.attrs),
             )
         yield group
+        gather(stage)
         zarr.consolidate_metadata(group.store)
+
+
+def folder_of(group: zarr.Group) -> Path:
+    """Return the folder of a store that is being written."""
+    return Path(cast(LocalStore, group.store).root).resolve()
+
+
+def gather(stage: Path) -> None:
+    """Put the notes on all finished pieces of a store into one file in it."""
+    notes = finished(stage)
+    if notes:
+        said = [json.loads(note.read_text(encoding="utf-8")) for note in notes]
+        write_text(stage / PIECES_FILE, json.dumps(said))
+        shutil.rmtree(stage / PIECES_FOLDER)
+
+
+def finished(stage: Path) -> list[Path]:
+    """Return the notes on the finished pieces of a store that is being written."""
+    return sorted((stage / PIECES_FOLDER).glob("*.json"))
 
 
 def open_store(path: Path | str, schema: str) -> xr.Dataset:
@@ -173,19 +209,25 @@ def code_version() -> str:
 
 
 @contextmanager
-def staged(path: Path, *, setting: str = "paths.stores") -> Iterator[Path]:
+def staged(
+    path: Path, *, setting: str = "paths.stores", resumes: bool = False
+) -> Iterator[Path]:
     """Give a hidden folder to write into, which becomes ``path`` at the end.
 
     Args:
         path: What the folder shall be called once it is complete; must not exist.
         setting: The setting that chose its place, for the messages.
+        resumes: Whether finished pieces are worth keeping: hidden folders of killed
+            writers stay until the end, so that pieces can be taken from them, and so
+            does this one where the disk is full or Ctrl-C was pressed.
 
     Yields:
         The folder to write into, on the same file system.
 
     Raises:
         StoreError: If ``path`` exists, the place cannot be written, or the disk is
-            full. The hidden folder is removed, as it is after any other error.
+            full. The hidden folder is removed, as it is after any other error, but
+            for what ``resumes`` says.
     """
     if path.exists():
         raise StoreError(
@@ -194,9 +236,9 @@ def staged(path: Path, *, setting: str = "paths.stores") -> Iterator[Path]:
         )
     try:
         _make_folder(path.parent)
-        _remove_abandoned(path)
-        stage = path.with_name(f".{path.name}.partial-{os.getpid()}")
-        stage.mkdir()
+        if not resumes:
+            _remove_abandoned(path)
+        stage = _make_stage(path)
     except OSError as error:
         raise _explained(error, path, setting) or error from error
     try:
@@ -207,11 +249,24 @@ def staged(path: Path, *, setting: str = "paths.stores") -> Iterator[Path]:
         force_to_disk(path.parent, recursive=False)
     except BaseException as error:
         sync(_written())
-        shutil.rmtree(stage, ignore_errors=True)
-        explained = _explained(error, path, setting)
+        kept = finished(stage) if resumes and _is_passing(error) else []
+        if kept:
+            _remove_unfinished(stage)
+        else:
+            shutil.rmtree(stage, ignore_errors=True)
+            if resumes:
+                _remove_abandoned(path)
+        explained = _explained(error, path, setting, len(kept))
         if explained is None:
             raise
         raise explained from error
+    if resumes:
+        _remove_abandoned(path)
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether what stopped a writer says nothing against what it wrote."""
+    return isinstance(error, KeyboardInterrupt) or _code(error) in _FULL
 
 
 def _encoding(store: xr.Dataset) -> dict[str, dict[str, Any]]:
@@ -222,14 +277,14 @@ def _encoding(store: xr.Dataset) -> dict[str, dict[str, Any]]:
         if np.issubdtype(field.dtype, np.datetime64):
             said |= _TIME_ENCODING
         if field.dims[-2:] == ("lat", "lon") and field.ndim > 2:
-            said["chunks"], said["shards"] = _layout(field.dims, field.shape)
+            said["chunks"], said["shards"] = layout(field.dims, field.shape)
         if np.issubdtype(field.dtype, np.floating):
             said["_FillValue"] = None if field.ndim < 2 else np.nan
         encoding[str(name)] = said
     return encoding
 
 
-def _layout(
+def layout(
     dims: tuple[Any, ...], shape: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the inner chunk, which is one month of the map, and the shard.
@@ -255,10 +310,12 @@ def _layout(
 def no_consolidation_warning() -> Iterator[None]:
     """Silence zarr's remark that consolidated metadata are not in the v3 text.
 
-    Plain ``xr.open_zarr`` warns of a store without them, and opens it slowly.
+    Plain ``xr.open_zarr`` warns of a store without them, and opens it slowly. They are
+    also made beside the notes on pieces, of which zarr says that they are no array.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+        warnings.filterwarnings("ignore", f"Object at {re.escape(PIECES_FILE)}")
         yield
 
 
@@ -295,6 +352,28 @@ def _make_folder(folder: Path) -> None:
         ) from None
 
 
+def _make_stage(path: Path) -> Path:
+    """Make the hidden folder; in containers, all writers have one process number."""
+    for number in itertools.count():
+        stage = path.with_name(f".{path.name}.partial-{os.getpid()}-{number}")
+        with suppress(FileExistsError):
+            stage.mkdir()
+            break
+    return stage
+
+
+def _remove_unfinished(stage: Path) -> None:
+    """Remove all but finished pieces and the notes on them."""
+    notes = finished(stage)
+    kept = {note.relative_to(stage).as_posix() for note in notes}
+    for note in notes:
+        said = json.loads(note.read_text(encoding="utf-8"))
+        kept |= {file["path"] for file in said["files"].values()}
+    for place in stage.rglob("*"):
+        if place.is_file() and place.relative_to(stage).as_posix() not in kept:
+            place.unlink(missing_ok=True)
+
+
 def _remove_abandoned(path: Path) -> None:
     """Remove what killed writers of the same store left."""
     for stage in path.parent.glob(f".{path.name}.partial-*"):
@@ -322,21 +401,32 @@ def flush(place: Path) -> None:
         os.close(handle)
 
 
-def _explained(error: BaseException, path: Path, setting: str) -> StoreError | None:
+def _explained(
+    error: BaseException, path: Path, setting: str, kept: int = 0
+) -> StoreError | None:
     """Return what a user can do about a failed write, if anything."""
+    code = _code(error)
+    if code in _FULL:
+        but = f", but for {kept} finished pieces with which the next run goes on"
+        return StoreError(
+            f"The disk is full: {path} could not be written, and what was written "
+            f"has been removed{but if kept else ''}. Free some space, or choose "
+            f"another place with {setting}."
+        )
+    if code is not None:
+        return StoreError(
+            f"{path} cannot be written ({os.strerror(code)}). Choose a place that "
+            f"you may write to with {setting}."
+        )
+    return None
+
+
+def _code(error: BaseException) -> int | None:
+    """Return the error number behind a failure, if it is the disk's."""
     cause: BaseException | None = error
     while cause is not None:
         code = cause.errno if isinstance(cause, OSError) else None
-        if code in (errno.ENOSPC, errno.EDQUOT):
-            return StoreError(
-                f"The disk is full: {path} could not be written, and what was written "
-                f"has been removed. Free some space, or choose another place with "
-                f"{setting}."
-            )
-        if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-            return StoreError(
-                f"{path} cannot be written ({os.strerror(code)}). Choose a place that "
-                f"you may write to with {setting}."
-            )
+        if code in _FULL or code in _FORBIDDEN:
+            return code
         cause = cause.__cause__ or cause.__context__
     return None

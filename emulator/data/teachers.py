@@ -3,105 +3,463 @@
 In a store every flux is per unit of the domain's area: a teacher that gives fluxes
 per unit of the whole cell is divided by the share of the cell, so that
 flux x area x fraction is the carbon of every teacher alike.
+
+Labels are read, measured, regridded and written by blocks of years, each of which ends
+with whole files of the store: no more than a block is ever in memory, and what is done
+need not be done again.
 """
 
+import base64
+import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 from numpy.typing import NDArray
 
-from emulator.carbon.errors import CatalogError, GateError, GridMismatchError
+from emulator.carbon.errors import (
+    CatalogError,
+    GateError,
+    GridMismatchError,
+    UserError,
+)
 from emulator.carbon.grid import Grid
 from emulator.data import readers
-from emulator.data.check import GateResult, check_simulation
+from emulator.data.check import GateResult, Measures, judge, measure
+from emulator.data.computing import Computer
 from emulator.data.entry import Entry
 from emulator.data.inputs import Forcing, onto, require_monthly
+from emulator.data.pieces import Earlier, Piece, PieceFile, identity
+from emulator.data.readers.archives import keeping_unpacked
+from emulator.data.readers.held import checksums_of_years, native_shape
 
 LEAST_SHARE = 0.01
 """Cells with less of the domain get no label from a teacher that has fluxes per unit
 of the whole cell: there a mismatch of two coastlines would be multiplied by more than
 a hundred."""
 
+BLOCK_BYTES = 2**27
+"""Of one flux in the files: as many files of the store as fit are made from one block
+of years, at least one. Opening a file takes as long as reading 10 MB of it, and 10
+years at 0.5 degree are 124 MB."""
+
+COPIES = 4
+"""How often a block is in memory at most while one flux of it is read and cleaned,
+beside the fluxes that were read before."""
+
+_UNSAID = (
+    *("name", "root", "files", "fetch", "label", "evidence", "description", "note"),
+    *("licence", "citation", "doi", "policy", "latency_days", "known_since"),
+    *("own_state_of", "drift", "gates", "residual", "nbp_contains"),
+)
+"""What an entry says that makes no difference to labels; files count by content."""
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where in a store the labels of a simulation of a teacher go.
+
+    Attributes:
+        stage: The folder of the store that is being written.
+        indices: Of the simulation and the teacher.
+        first: The first month of the store.
+        months: How many months it has.
+        shard: How many of them are in one file.
+        grid: Its grid.
+        area: Of its cells, m2; shape (lat, lon).
+        share: Of each cell that belongs to the domain; shape (lat, lon).
+        dropped: Cells that get no labels, since the forcing has holes there and its
+            entry allows that; shape (lat, lon).
+    """
+
+    stage: Path
+    indices: tuple[int, int]
+    first: np.datetime64
+    months: int
+    shard: int
+    grid: Grid
+    area: NDArray[np.float64]
+    share: NDArray[np.float64]
+    dropped: NDArray[np.bool_]
+
+    def spans(self, years: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return which of the years are in each file that holds some of them."""
+        begin = int(self.first.astype("M8[Y]").astype(int)) + 1970
+        step = -(-self.shard // 12)
+        starts = range(begin, begin + -(-self.months // 12), step)
+        spans = [(max(s, years[0]), min(s + step - 1, years[1])) for s in starts]
+        return [span for span in spans if span[0] <= span[1]]
+
+    def begin(self, span: tuple[int, int]) -> np.datetime64:
+        """Return the first month of the file that holds the years of ``span``."""
+        month: np.datetime64 = self.first + self._number(span) * self.shard
+        return month
+
+    def path(self, flux: str, span: tuple[int, int]) -> str:
+        """Return the file of a flux that holds the years of ``span``."""
+        simulation, teacher = self.indices
+        return f"{flux}/c/{simulation}/{teacher}/{self._number(span)}/0/0"
+
+    def write(
+        self, flux: str, span: tuple[int, int], values: NDArray[np.float32]
+    ) -> str:
+        """Write the labels of the years of ``span``; return the checksum of the file.
+
+        The file is written at once: written in two parts it would be written twice.
+        """
+        begin = self._number(span) * self.shard
+        end = min(begin + self.shard, self.months)
+        whole = np.full((end - begin, *self.grid.shape), np.nan, np.float32)
+        january = np.datetime64(f"{span[0]:04d}-01", "M")
+        skipped = int((january - self.first).astype(int)) - begin
+        whole[skipped : skipped + len(values)] = values
+        array: Any = zarr.open_group(self.stage, mode="r+", use_consolidated=False)
+        array[flux][(*self.indices, slice(begin, end))] = whole
+        path = self.stage / self.path(flux, span)
+        return readers.checksum(path) if path.exists() else ""
+
+    def _number(self, span: tuple[int, int]) -> int:
+        january = np.datetime64(f"{span[0]:04d}-01", "M")
+        return int((january - self.first).astype(int)) // self.shard
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A job: some years of a simulation, from its files into those of a store.
+
+    Attributes:
+        entry: The teacher.
+        simulation: One of its simulations.
+        fluxes: Fluxes to read.
+        data_root: The folder below which entries' roots lie.
+        place: Where they go.
+        pieces: Consecutive spans of years with the identity of the piece each makes.
+        unpacked: Folder for what archives hold.
+    """
+
+    entry: Entry
+    simulation: str
+    fluxes: tuple[str, ...]
+    data_root: Path
+    place: Place
+    pieces: tuple[tuple[tuple[int, int], str], ...]
+    unpacked: Path
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What one simulation of one teacher says.
+    """What is known of one simulation of a teacher once its labels are written.
 
     Attributes:
-        years: First and last year.
-        fluxes: kg m-2 s-1 per unit of the domain's area, float32, by name; dims
-            (time, lat, lon) of the store.
+        attrs: What the reader found, by flux.
+        labelled: Cells with a label in some month; shape (lat, lon), by flux.
         gates: What the plausibility gates found.
-        kept: Global mean of |flux| of the first of them in the store, over that in the
+        kept: Global mean of |flux| of the first flux in the store, over that in the
             files: how much is lost or won where the two coastlines differ.
+        reused: The years taken from each earlier store.
     """
 
-    years: tuple[int, int]
-    fluxes: dict[str, xr.DataArray]
+    attrs: dict[str, dict[str, str]]
+    labelled: dict[str, NDArray[np.bool_]]
     gates: GateResult
     kept: float
+    reused: dict[str, list[tuple[int, int]]]
 
 
-def read_labels(
+def write_labels(
     entry: Entry,
     simulation: str,
     fluxes: Sequence[str],
     years: tuple[int, int],
-    surface: Mapping[str, xr.DataArray],
-    grid: Grid,
+    place: Place,
     data_root: Path,
+    *,
+    earlier: Earlier,
+    computer: Computer,
 ) -> Labels:
-    """Read, check and regrid the fluxes of one simulation.
+    """Read, check, regrid and write the fluxes of one simulation.
 
     Args:
         entry: The teacher.
         simulation: One of its simulations.
         fluxes: Fluxes wanted; those which the teacher lacks are left out, but for the
             first.
-        years: First and last year of the labels of the store.
-        surface: ``area`` (m2) and ``fraction`` of the store; dims (lat, lon).
-        grid: The grid of the store.
+        years: First and last year to read, as ``asked_years`` returns them.
+        place: Where they go.
         data_root: The folder below which entries' roots lie.
+        earlier: Finished pieces that may be taken.
+        computer: Does the work.
 
     Raises:
         CatalogError: If the teacher lacks the first flux or the years.
         GateError: If a gate fails.
         GridMismatchError: If the fluxes are on different grids.
+        UserError: If a file is damaged or changes meanwhile.
     """
-    span = asked_years(entry, simulation, years)
     if fluxes[0] not in entry.variables:
         raise CatalogError(
             f"Teacher '{entry.name}' has no '{fluxes[0]}', it has "
             f"{sorted(entry.variables)}, but the first of data.fluxes is needed of "
             f"every teacher. Put another flux first, or leave the teacher out."
         )
-    read = {}
-    for name in [name for name in fluxes if name in entry.variables]:
-        read[name] = readers.read(entry, name, simulation, data_root, years=span)
-        require_monthly(read[name], entry)
-    first = read[fluxes[0]]
-    source = Grid(first.lat.values, first.lon.values)
-    for flux in read.values():
-        _require_same_grid(flux, first, source)
-    own_area = readers.process_area(entry, source, data_root)
-    found = check_simulation(entry, simulation, read, own_area)
-    own_share = readers.read_fraction(entry, data_root)
-    share = surface["fraction"].to_numpy()
-    labels = {}
-    for name, flux in read.items():
-        values = _per_domain(flux, own_share, share, grid)
-        coords = {"time": flux.time.values, "lat": grid.lat, "lon": grid.lon}
-        dims = ("time", "lat", "lon")
-        labels[name] = xr.DataArray(values, coords, dims, attrs=flux.attrs)
-    # The map of mean |flux| goes the way of the fluxes, whose own means may cancel.
+    names = tuple(name for name in fluxes if name in entry.variables)
+    spans = place.spans(years)
+    sources = _sources(entry, simulation, names, data_root, spans)
+    identities = _identities(entry, simulation, sources, place, data_root, spans)
+    pieces: dict[tuple[int, int], Piece] = {}
+    reused: dict[str, list[tuple[int, int]]] = {}
+    for span, made_from in identities.items():
+        paths = {flux: place.path(flux, span) for flux in names}
+        if taken := earlier.take(made_from, place.stage, paths):
+            pieces[span], store = taken
+            if store:
+                reused.setdefault(store, []).append(span)
+    missing = [(span, i) for span, i in identities.items() if span not in pieces]
+    with keeping_unpacked() as unpacked:
+        shape = None
+        if len(missing) > 1:
+            shape = native_shape(entry, names[0], simulation, data_root)
+        blocks = [
+            Block(entry, simulation, names, data_root, place, some, unpacked)
+            for some in _blocks(missing, shape)
+        ]
+        need = _memory(blocks, shape, place, len(names))
+        for done in computer.run(fill_block, blocks, need):
+            pieces |= {piece.years: piece for piece in done}
+    if sources != _sources(entry, simulation, names, data_root, spans):
+        raise UserError(
+            f"Files of '{entry.name}', simulation '{simulation}', changed while they "
+            f"were read, but what is read must be of one version. Wait until their "
+            f"transfer is over, then run again."
+        )
+    return _joined(entry, simulation, [pieces[span] for span in spans], reused)
+
+
+def fill_block(block: Block) -> list[Piece]:
+    """Read, measure, regrid and write some years: what one job does.
+
+    Arguments and errors are those of ``write_labels``.
+    """
+    entry, place = block.entry, block.place
+    years = block.pieces[0][0][0], block.pieces[-1][0][1]
+    with keeping_unpacked(block.unpacked):
+        read = {}
+        for name in block.fluxes:
+            read[name] = readers.read(
+                entry, name, block.simulation, block.data_root, years=years
+            )
+            require_monthly(read[name], entry)
+        first = read[block.fluxes[0]]
+        source = Grid(first.lat.values, first.lon.values)
+        for flux in read.values():
+            _require_same_grid(flux, first, source)
+        own_area = readers.process_area(entry, source, block.data_root)
+        own_share = readers.read_fraction(entry, block.data_root)
+    done = []
+    for span, name in block.pieces:
+        begin = 12 * (span[0] - years[0])
+        inside = slice(begin, begin + 12 * (span[1] - span[0] + 1))
+        some = {flux: values[inside] for flux, values in read.items()}
+        measures = measure(entry, some, own_area)
+        files = {
+            flux: _fill(flux, values, own_share, place, span)
+            for flux, values in some.items()
+        }
+        gross = _gross(some[block.fluxes[0]], own_share, own_area, place)
+        piece = Piece(name, span, source.describe(), measures, gross, files)
+        piece.note(place.stage)
+        done.append(piece)
+    return done
+
+
+def _fill(
+    flux: str,
+    field: xr.DataArray,
+    own_share: xr.DataArray | None,
+    place: Place,
+    span: tuple[int, int],
+) -> PieceFile:
+    """Bring some years of a flux onto the grid of the store and write them."""
+    values = _per_domain(field, own_share, place.share, place.grid)
+    labelled = packed_mask(~np.isnan(values).all(axis=0) & (place.share > 0))
+    if place.dropped.any():
+        values = np.where(place.dropped, np.float32(np.nan), values)
+    sha256 = place.write(flux, span, values)
+    attrs = {str(name): str(value) for name, value in field.attrs.items()}
+    return PieceFile(place.path(flux, span), sha256, attrs, labelled)
+
+
+def _gross(
+    first: xr.DataArray,
+    own_share: xr.DataArray | None,
+    own_area: NDArray[np.float64],
+    place: Place,
+) -> tuple[float, float, float]:
+    """Return the months, and mean |flux| in the store and in the files, kg s-1.
+
+    The map of mean |flux| goes the way of the fluxes, whose own means may cancel.
+    """
     gross = abs(first).mean("time", keep_attrs=True)
-    on_grid = np.nan_to_num(_per_domain(gross, own_share, share, grid))
-    stored = float((on_grid * surface["area"].to_numpy() * share).sum())
+    share = place.share
+    on_grid = np.nan_to_num(_per_domain(gross, own_share, share, place.grid))
+    stored = float((on_grid * place.area * share).sum())
     files = float((np.nan_to_num(gross.to_numpy()) * own_area).sum())
-    return Labels(span, labels, found, stored / files if files else np.nan)
+    return float(first.shape[0]), stored, files
+
+
+def _sources(
+    entry: Entry,
+    simulation: str,
+    fluxes: tuple[str, ...],
+    data_root: Path,
+    spans: list[tuple[int, int]],
+) -> dict[str, list[list[str]]]:
+    """Return the checksums behind each flux and span of years."""
+    return {
+        flux: checksums_of_years(entry, flux, simulation, data_root, spans)
+        for flux in fluxes
+    }
+
+
+def _identities(
+    entry: Entry,
+    simulation: str,
+    sources: dict[str, list[list[str]]],
+    place: Place,
+    data_root: Path,
+    spans: list[tuple[int, int]],
+) -> dict[tuple[int, int], str]:
+    """Return the identity of the piece of each span of years."""
+    said = {k: v for k, v in entry.to_dict().items() if k not in _UNSAID}
+    # Of single files the declared years may place the steps; of several they do not.
+    is_spread = all(len(set(map(tuple, sums))) > 1 for sums in sources.values())
+    if is_spread:
+        said = {k: v for k, v in said.items() if k not in ("years", "ends")}
+    said["simulations"] = {
+        name: None if is_spread else one.years
+        for name, one in entry.simulations.items()
+    }
+    common = {
+        "entry": said,
+        "simulation": simulation,
+        "own_share": readers.fraction_checksum(entry, data_root),
+        "store": [
+            place.shard,
+            *(
+                hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+                for array in (
+                    place.grid.lat,
+                    place.grid.lon,
+                    place.share,
+                    place.dropped,
+                )
+            ),
+        ],
+    }
+    return {
+        span: identity(
+            {
+                **common,
+                "years": span,
+                "begin": str(place.begin(span)),
+                "files": {flux: sums[number] for flux, sums in sources.items()},
+            }
+        )
+        for number, span in enumerate(spans)
+    }
+
+
+def _blocks(
+    missing: list[tuple[tuple[int, int], str]], shape: tuple[int, int] | None
+) -> list[tuple[tuple[tuple[int, int], str], ...]]:
+    """Return the pieces that are to be made, those of one block of years together."""
+    year_bytes = 12 * 4 * shape[0] * shape[1] if shape else BLOCK_BYTES
+    blocks: list[list[tuple[tuple[int, int], str]]] = []
+    for piece in missing:
+        (first, last), _ = piece
+        if blocks and blocks[-1][-1][0][1] == first - 1:
+            begin = blocks[-1][0][0][0]
+            if (last - begin + 1) * year_bytes <= BLOCK_BYTES:
+                blocks[-1].append(piece)
+                continue
+        blocks.append([piece])
+    return [tuple(block) for block in blocks]
+
+
+def _memory(
+    blocks: list[Block], shape: tuple[int, int] | None, place: Place, fluxes: int
+) -> float:
+    """Return the bytes that the largest block needs."""
+    longest = max(
+        (block.pieces[-1][0][1] - block.pieces[0][0][0] + 1 for block in blocks),
+        default=1,
+    )
+    cells = float(np.prod(shape or place.grid.shape) + np.prod(place.grid.shape))
+    return 12 * longest * 4 * cells * (fluxes + COPIES)
+
+
+def _joined(
+    entry: Entry,
+    simulation: str,
+    pieces: list[Piece],
+    reused: dict[str, list[tuple[int, int]]],
+) -> Labels:
+    """Judge what was found in all years together."""
+    for piece in pieces:
+        if piece.grid != pieces[0].grid:
+            raise GridMismatchError(
+                f"'{entry.name}', simulation '{simulation}', is on a grid of "
+                f"{piece.grid} in {_span(piece.years)}, but of {pieces[0].grid} in "
+                f"{_span(pieces[0].years)}; files of one variable must share a grid. "
+                f"Give each its own catalog entry."
+            )
+    found = judge(entry, simulation, Measures.joined([p.measures for p in pieces]))
+    if found.failures:
+        raise GateError("\n".join(found.failures))
+    months, stored, files = np.array([piece.gross for piece in pieces]).T
+    kept = (months @ stored) / (months @ files) if (months @ files) else np.nan
+    attrs = {}
+    labelled = {}
+    for flux in pieces[0].files:
+        parts = [piece.files[flux] for piece in pieces]
+        attrs[flux] = _merged([part.attrs for part in parts])
+        labelled[flux] = unpacked_mask(parts[0].labelled)
+        for part in parts[1:]:
+            labelled[flux] |= unpacked_mask(part.labelled)
+    return Labels(attrs, labelled, found, float(kept), reused)
+
+
+def _merged(attrs: list[dict[str, str]]) -> dict[str, str]:
+    """Return the attributes of a whole series: files are listed, each once."""
+    merged = dict(attrs[0])
+    for name in ("source_file", "sha256"):
+        said = list(dict.fromkeys(part[name] for part in attrs))
+        if len(said) > 1:
+            merged[name] = " ".join(dict.fromkeys(" ".join(said).split(" ")))
+    return merged
+
+
+def packed_mask(mask: NDArray[np.bool_]) -> str:
+    """Return a map of truths as text, a bit a cell before compression."""
+    bits = zlib.compress(np.packbits(mask).tobytes(), 9)
+    return f"{mask.shape[0]}x{mask.shape[1]} {base64.b64encode(bits).decode()}"
+
+
+def unpacked_mask(text: str) -> NDArray[np.bool_]:
+    """Return the map that ``packed_mask`` wrote."""
+    size, _, bits = text.partition(" ")
+    rows, columns = map(int, size.split("x"))
+    held = np.frombuffer(zlib.decompress(base64.b64decode(bits)), np.uint8)
+    return np.unpackbits(held, count=rows * columns).reshape(rows, columns).astype(bool)
+
+
+def _span(years: tuple[int, int]) -> str:
+    return f"{years[0]}-{years[1]}"
 
 
 def asked_years(
@@ -129,50 +487,78 @@ def asked_years(
     )
 
 
-def where_forced(
-    labels: xr.DataArray,
-    flux: str,
-    fraction: xr.DataArray,
+def holes_of(forcing: Forcing) -> dict[str, NDArray[np.bool_]]:
+    """Return where each forcing field has no value in some month; shape (lat, lon)."""
+    return {
+        name: np.isnan(field.to_numpy()).any(axis=0)
+        for name, field in forcing.fields.items()
+    }
+
+
+def dropped_cells(
+    holes: Mapping[str, NDArray[np.bool_]],
+    fraction: NDArray[np.float64],
     forcing: Forcing,
-) -> tuple[xr.DataArray, list[str]]:
-    """Refuse labels in cells where the forcing has holes, or drop them if allowed.
+) -> NDArray[np.bool_]:
+    """Return the cells that get no labels since forcing may have holes there."""
+    dropped = np.zeros(fraction.shape, bool)
+    for name, missing in holes.items():
+        if "coverage" in forcing.offered_by[name].gates:
+            dropped |= missing & (fraction > 0)
+    return dropped
+
+
+def require_forced(
+    labelled: NDArray[np.bool_],
+    flux: str,
+    source_file: str,
+    holes: Mapping[str, NDArray[np.bool_]],
+    forcing: Forcing,
+) -> list[str]:
+    """Refuse labels in cells where the forcing has holes, if those are not allowed.
+
+    Args:
+        labelled: Cells of the domain with a label in some month; shape (lat, lon).
+        flux: Whose labels.
+        source_file: Where they are from.
+        holes: As ``holes_of`` returns them.
+        forcing: The forcing.
 
     Returns:
-        The labels, and the overridden gates.
+        The overridden gates.
 
     Raises:
         GateError: If there are such cells, unless the entry of the forcing overrides
             the gate ``coverage``; or if no label is left.
     """
     overridden = []
-    labelled = labels.notnull().any("time").to_numpy() & (fraction.to_numpy() > 0)
-    for name, field in forcing.fields.items():
-        missing = np.isnan(field.to_numpy())
-        holes = labelled & missing.any(axis=0)
-        if not holes.any():
+    labelled = labelled.copy()
+    for name, missing in holes.items():
+        affected = labelled & missing
+        if not affected.any():
             continue
         entry = forcing.offered_by[name]
         if "coverage" not in entry.gates:
-            month = forcing.months[missing[:, holes].any(axis=1).argmax()]
-            row, column = np.argwhere(holes)[0]
+            field = forcing.fields[name]
+            without = np.isnan(field.to_numpy()[:, affected]).any(axis=1)
+            row, column = np.argwhere(affected)[0]
             raise GateError(
                 f"{field.attrs['source_file']}: '{name}' of '{entry.name}' has no "
-                f"value in {int(holes.sum())} of {int(labelled.sum())} cells where "
-                f"{labels.attrs['source_file']} has labels, e.g. in {month} at "
-                f"{float(labels.lat[row]):g} N, {float(labels.lon[column]):g} E; a "
+                f"value in {int(affected.sum())} of {int(labelled.sum())} cells where "
+                f"{source_file} has labels, e.g. in {forcing.months[without.argmax()]} "
+                f"at {forcing.grid.lat[row]:g} N, {forcing.grid.lon[column]:g} E; a "
                 f"network needs forcing wherever it learns. Fill the file, or drop "
                 f"these labels by gates: {{coverage: reason}} in '{entry.name}'."
             )
         overridden.append(f"coverage: {flux} dropped where {name} of {entry.name} ends")
-        labels = labels.where(~holes)
-        labelled &= ~holes
+        labelled &= ~affected
     if not labelled.any():
         raise GateError(
-            f"{labels.attrs['source_file']}: '{flux}' holds no value on the domain of "
+            f"{source_file}: '{flux}' holds no value on the domain of "
             f"the store. Check its fill values and the land fraction, or remove it "
             f"from the 'variables' of its catalog entry."
         )
-    return labels, overridden
+    return overridden
 
 
 def _require_same_grid(flux: xr.DataArray, first: xr.DataArray, grid: Grid) -> None:

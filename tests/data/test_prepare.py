@@ -663,7 +663,7 @@ def test_full_disk_while_labels_are_written_leaves_nothing(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("emulator.data.prepare._fill", fail)
+    monkeypatch.setattr("emulator.data.teachers.Place.write", fail)
     refused(root, StoreError, "The disk is full")
 
 

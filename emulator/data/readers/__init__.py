@@ -29,7 +29,12 @@ from emulator.data.readers.files import checksum, find_files
 from emulator.data.readers.labels import read_regions
 from emulator.data.readers.offering import PRODUCTS
 from emulator.data.readers.sums import add_up
-from emulator.data.readers.surface import process_area, read_area, read_fraction
+from emulator.data.readers.surface import (
+    fraction_checksum,
+    process_area,
+    read_area,
+    read_fraction,
+)
 
 Reader = Callable[[Entry, str, str | None, Path, Years | None], xr.DataArray]
 
@@ -56,6 +61,7 @@ __all__ = [
     "READERS",
     "checksum",
     "find_files",
+    "fraction_checksum",
     "process_area",
     "read",
     "read_area",

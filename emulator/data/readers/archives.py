@@ -7,17 +7,21 @@ since nobody made it to carry data.
 """
 
 import errno
+import fcntl
 import gzip
+import hashlib
 import shutil
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from emulator.carbon.errors import UserError
+from emulator.data.writing import written_whole
 
 LARGEST = 32 * 2**30
 """Bytes that an archive may hold in all: the largest variables of TRENDY (0.5 degree,
@@ -34,6 +38,7 @@ SUFFIXES = (".tar.gz", ".tgz", ".tar", ".gz")
 """Endings of archives, the longest first."""
 
 _GZIP = b"\x1f\x8b"
+_KEPT: ContextVar[Path | None] = ContextVar("folder of what is unpacked", default=None)
 _PIECE = 2**20
 
 
@@ -55,24 +60,73 @@ def unpacked(path: Path) -> Iterator[Path]:
     if not (start.startswith(_GZIP) or _is_tar(start)):
         yield path
         return
+    kept = _KEPT.get()
+    if kept is not None:
+        yield _unpacked_once(path, kept, start)
+        return
     with tempfile.TemporaryDirectory(prefix="sink-emulator-") as folder:
         target = Path(folder) / "content.nc"
-        try:
-            _unpack(path, target, start)
-        except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
-            raise UserError(
-                f"{path} cannot be unpacked: it is truncated or damaged ({error}), but "
-                f"a complete archive is needed. Get it again and compare its size with "
-                f"the source's."
-            ) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise UserError(
-                f"{path} cannot be unpacked: no space is left in {folder}. Free some, "
-                f"point TMPDIR to a larger disk, or unpack the file beside itself."
-            ) from None
+        _unpack_whole(path, target, start)
         yield target
+
+
+@contextmanager
+def keeping_unpacked(folder: Path | None = None) -> Iterator[Path]:
+    """Keep what ``unpacked`` unpacks: who reads a file in parts unpacks it once.
+
+    Args:
+        folder: One that is kept already by another thread or process; a new one, which
+            is removed at the end, when None. Where it cannot be seen, on another
+            computer, each reading unpacks for itself.
+
+    Yields:
+        The folder.
+    """
+    if folder is None:
+        with (
+            tempfile.TemporaryDirectory(prefix="sink-emulator-") as made,
+            keeping_unpacked(Path(made)) as place,
+        ):
+            yield place
+        return
+    token = _KEPT.set(folder if folder.is_dir() else None)
+    try:
+        yield folder
+    finally:
+        _KEPT.reset(token)
+
+
+def _unpacked_once(path: Path, folder: Path, start: bytes) -> Path:
+    """Return the content of an archive, unpacked by whoever comes first."""
+    status = path.stat()
+    identity = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+    name = hashlib.sha256(identity.encode()).hexdigest()
+    target = folder / f"{name}.nc"
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            with written_whole(target) as part:
+                _unpack_whole(path, part, start)
+    return target
+
+
+def _unpack_whole(path: Path, target: Path, start: bytes) -> None:
+    """Unpack an archive, or say why not."""
+    try:
+        _unpack(path, target, start)
+    except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
+        raise UserError(
+            f"{path} cannot be unpacked: it is truncated or damaged ({error}), but "
+            f"a complete archive is needed. Get it again and compare its size with "
+            f"the source's."
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{path} cannot be unpacked: no space is left in {target.parent}. Free "
+            f"some, point TMPDIR to a larger disk, or unpack the file beside itself."
+        ) from None
 
 
 def _unpack(path: Path, target: Path, start: bytes) -> None:

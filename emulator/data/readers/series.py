@@ -11,6 +11,7 @@ from emulator.carbon.errors import CatalogError, GridMismatchError, TimeAxisErro
 from emulator.data.entry import Entry, Years
 from emulator.data.readers.fields import Declared, Field, read_field, to_array
 from emulator.data.readers.files import checksum, unchanging
+from emulator.data.readers.held import may_hold
 
 
 def read_series(
@@ -19,7 +20,7 @@ def read_series(
     simulation: str | None,
     paths: Sequence[Path],
     years: Years | None,
-    read: Callable[..., Field] = read_field,
+    read: Callable[..., Field] | None = None,
 ) -> xr.DataArray:
     """Read the files of one variable and join them in time.
 
@@ -29,7 +30,7 @@ def read_series(
         simulation: Which simulation; None where there are none.
         paths: The files that hold it.
         years: Years to read; by default those the entry declares.
-        read: Reads one file, as ``read_field`` does.
+        read: Reads one file, as ``read_field`` does, which does it when None.
 
     Returns:
         The field, dims (time, lat, lon), complete over the years.
@@ -44,12 +45,13 @@ def read_series(
     wanted = wanted_years(entry, simulation, years)
     name = entry.variables[variable].name or variable
     parts = []
-    for path in paths:
+    used = _of_years(paths, wanted, name, entry)
+    for path in used:
         said = Declared.of(entry, declared, is_whole=len(paths) == 1)
         with unchanging(path):
-            field = read(path, name, declared=said, years=wanted)
+            field = (read or read_field)(path, name, declared=said, years=wanted)
             parts.append(to_array(field, entry, variable, path, checksum(path)))
-    joined = parts[0] if len(parts) == 1 else _join(parts, paths)
+    joined = parts[0] if len(parts) == 1 else _join(parts, used)
     _require_years(joined, wanted, paths)
     return joined
 
@@ -74,6 +76,19 @@ def wanted_years(
             f"it, or correct 'years' in the entry if its files hold more."
         )
     return years
+
+
+def _of_years(
+    paths: Sequence[Path], years: Years | None, name: str, entry: Entry
+) -> Sequence[Path]:
+    """Return those of several files that hold, or may hold, some of the years.
+
+    A block of ten years need not open the files of all the others.
+    """
+    if len(paths) == 1 or years is None:
+        return paths
+    found = [path for path in paths if may_hold(path, [name], entry, years)]
+    return found or paths
 
 
 def _join(parts: list[xr.DataArray], paths: Sequence[Path]) -> xr.DataArray:

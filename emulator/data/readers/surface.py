@@ -27,17 +27,10 @@ def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
         CatalogError: If the entry says nothing about it, or its file is not there.
         GateError: If the field does not lie within 0 and 1.
     """
-    if entry.land_fraction is None:
-        raise CatalogError(
-            f"Catalog entry '{entry.name}' does not say whether its fluxes are per "
-            f"unit of land (or sea) or of the whole cell, which totals need. Add "
-            f"land_fraction: {{treatment: multiply, variable: ..., file: ...}} or "
-            f"{{treatment: none}}."
-        )
+    path = _fraction_file(entry, data_root)
     source = entry.land_fraction
-    if source.treatment == "none" or source.file is None or source.variable is None:
+    if path is None or source is None or source.variable is None:
         return None
-    path = _one_file(entry, source.file, data_root)
     field = read_field(
         path, source.variable, declared=Declared.of(entry), has_time=False
     )
@@ -55,6 +48,16 @@ def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
     attrs = {"units": "1", "source_file": path.name, "sha256": checksum(path)}
     coords = {"lat": field.lat, "lon": field.lon}
     return xr.DataArray(values, coords, ("lat", "lon"), name="fraction", attrs=attrs)
+
+
+def fraction_checksum(entry: Entry, data_root: Path) -> str:
+    """Return the SHA-256 of the file of the fraction; empty without one.
+
+    Raises:
+        CatalogError: If the entry says nothing about it, or its file is not there.
+    """
+    path = _fraction_file(entry, data_root)
+    return "" if path is None else checksum(path)
 
 
 def read_area(entry: Entry, grid: Grid, data_root: Path) -> NDArray[np.float64]:
@@ -98,6 +101,21 @@ def process_area(
     other = Grid(fraction.lat.values, fraction.lon.values)
     _require_same(other, grid, Path(fraction.attrs["source_file"]))
     return area * np.asarray(fraction.values, dtype=np.float64)
+
+
+def _fraction_file(entry: Entry, data_root: Path) -> Path | None:
+    """Return the file that holds the fraction; None if fluxes are per whole cell."""
+    if entry.land_fraction is None:
+        raise CatalogError(
+            f"Catalog entry '{entry.name}' does not say whether its fluxes are per "
+            f"unit of land (or sea) or of the whole cell, which totals need. Add "
+            f"land_fraction: {{treatment: multiply, variable: ..., file: ...}} or "
+            f"{{treatment: none}}."
+        )
+    source = entry.land_fraction
+    if source.treatment == "none" or source.file is None or source.variable is None:
+        return None
+    return _one_file(entry, source.file, data_root)
 
 
 def _one_file(entry: Entry, pattern: str, data_root: Path) -> Path:
