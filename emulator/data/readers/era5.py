@@ -55,9 +55,6 @@ log = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 Times = NDArray[np.datetime64]
 
-FOLDERS = {"monthly": "M", "daily": "D", "hourly": "h"}
-"""Folders of the files, and the length of their steps."""
-
 _ROUNDING = 2e-3
 """Share of the largest amount by which packing in 16 bits may make one smaller."""
 
@@ -167,7 +164,7 @@ def find(
     needs = sorted(needed(names))
     variables: set[str] = set()
     used: set[Path] = set()
-    for name, measure in FOLDERS.items():
+    for name, measure in steps.FOLDERS.items():
         files = []
         for path in _plain(folder / name, unpacked, offering):
             try:
@@ -189,8 +186,9 @@ def find(
     if not offering.months and not offering.days:
         offering.refused.append(
             f"{folder} has no whole month and no whole day of {', '.join(needs)} in "
-            f"its folders {', '.join(FOLDERS)}; it holds {sorted(variables)}. Get what "
-            f"is missing, or correct the folder; docs/data.md says what is needed."
+            f"its folders {', '.join(steps.FOLDERS)}; it holds {sorted(variables)}. "
+            f"Get what is missing, or correct the folder; docs/data.md says what is "
+            f"needed."
         )
     for path in unpacked.glob("*") if unpacked.is_dir() else ():
         if path not in used:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from emulator.data.readers import (
+    analyses,
     arco_era5,
     chlorophyll,
     copernicus_marine,
@@ -18,6 +19,8 @@ from emulator.data.readers import (
     era5,
     era5_quantities,
     ersst,
+    jra3q,
+    ncep,
     oisst,
 )
 from emulator.data.readers.products import Offering
@@ -57,6 +60,8 @@ PRODUCTS = {
         era5_quantities.VARIABLES, _in_folder(partial(era5.find, counts_on=True))
     ),
     "arco_era5": Product(era5_quantities.VARIABLES, arco_era5.find),
+    "jra3q": Product(analyses.VARIABLES, _as_it_lies(jra3q.find)),
+    "ncep": Product(analyses.VARIABLES, _as_it_lies(ncep.find)),
     "oisst": Product(
         oisst.VARIABLES, _in_folder(lambda folder, *_: oisst.find(folder))
     ),

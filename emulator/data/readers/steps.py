@@ -28,6 +28,9 @@ from emulator.data.readers.files import open_netcdf
 
 Times = NDArray[np.datetime64]
 
+FOLDERS = {"monthly": "M", "daily": "D", "hourly": "h"}
+"""Folders of the files of a reanalysis, and the length of their steps."""
+
 VERSION = "expver"
 """What ECMWF calls the version of an experiment."""
 
@@ -96,7 +99,7 @@ def index(path: Path, measure: str) -> StepFile:
                 f"{path} has no time: it holds {sorted(map(str, opened.variables))}, "
                 f"but {' or '.join(_TIMES)} is needed. Get it again as NetCDF."
             )
-        hours = _hours(opened[name], path)
+        hours = hours_of(opened[name], path)
         dims = set(opened[name].dims)
         held = [
             str(key)
@@ -104,8 +107,8 @@ def index(path: Path, measure: str) -> StepFile:
             if variable.ndim >= 3 and (not dims or dims <= set(variable.dims))
         ]
     steps = as_steps(hours, measure, path)
-    read_slab = partial(_read, path, steps)
-    return StepFile(path, steps, frozenset(held), path.stat().st_mtime_ns, read_slab)
+    slab = partial(read_slab, path, steps)
+    return StepFile(path, steps, frozenset(held), path.stat().st_mtime_ns, slab)
 
 
 def as_steps(hours: Times, measure: str, path: Path) -> Times:
@@ -191,8 +194,18 @@ def _having(files: Sequence[StepFile], name: str) -> list[StepFile]:
     return [file for file in files if name in file.variables]
 
 
-def _read(path: Path, held: Times, name: str, steps: Times) -> Slab:
-    """Read a variable of one NetCDF file at times that it holds."""
+def read_slab(path: Path, held: Times, name: str, steps: Times) -> Slab:
+    """Read a variable of one NetCDF file at times that it holds.
+
+    Args:
+        path: The file.
+        held: The times it holds, increasing; shape (time,).
+        name: The variable, as in the file.
+        steps: Which of them; shape (time,).
+
+    Raises:
+        UserError: As ``read``.
+    """
     place = np.searchsorted(held, steps)
     with open_netcdf(path) as opened:
         variable = opened[name]
@@ -301,9 +314,21 @@ def versions_of(texts: Sequence[str], path: Path) -> NDArray[np.int64]:
     return codes
 
 
-def _hours(time: xr.DataArray, path: Path) -> Times:
-    """Return times in whole hours; shape (time,)."""
-    numbers = np.atleast_1d(np.asarray(time.values, np.float64))
+def hours_of(
+    time: xr.DataArray, path: Path, values: NDArray[np.float64] | None = None
+) -> Times:
+    """Return times in whole hours.
+
+    Args:
+        time: The variable whose unit and calendar count.
+        path: The file, for messages.
+        values: Numbers in that unit, by default those of the variable; (time,).
+
+    Raises:
+        TimeAxisError: If they cannot be read.
+    """
+    held = time.values if values is None else values
+    numbers = np.atleast_1d(np.asarray(held, np.float64))
     units, calendar = attribute(time, "units"), attribute(time, "calendar")
     try:
         dates = cftime.num2date(numbers, units or "", calendar or "standard")
