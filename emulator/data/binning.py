@@ -87,7 +87,11 @@ class Binning:
             row = self.rows.target[begin]
             stop = int(np.searchsorted(self.rows.target[begin:end], row, "right"))
             some = slice(begin, begin + min(step, stop))
-            inside = self.rows.source[some] - first
+            # The pieces in one row of the target are of rows that follow one another.
+            inside = slice(
+                self.rows.source[some.start] - first,
+                self.rows.source[some.stop - 1] - first + 1,
+            )
             totals[:, row] += self._sums(
                 len(totals),
                 groups[inside],
@@ -105,10 +109,10 @@ class Binning:
     ) -> Array:
         """Return the sums of rows in one target row; shape (group, target lon)."""
         columns = self.columns
-        keys = groups[:, columns.source] + columns.target * count
+        keys = np.take(groups, columns.source, axis=1) + columns.target * count
         weights = heights[:, None] * columns.share
         if values is not None:
-            weights = weights * values[:, columns.source]
+            weights *= np.take(values, columns.source, axis=1)
         length = self.target.shape[1] * count
         sums = np.asarray(np.bincount(keys.ravel(), weights.ravel(), length), float)
         return sums.reshape(-1, count).T

@@ -24,7 +24,7 @@ from emulator.data.readers.fields import Declared
 from emulator.data.readers.files import checksum, find_one
 
 _CODES = 256
-"""Numbers that a byte can hold."""
+"""Numbers that a byte can hold; the next one stands for no value."""
 
 Legend = tuple[tuple[int, str], ...]
 
@@ -92,44 +92,51 @@ def _shares(
     """Return the share of each cell of each class; shape (class, lat, lon)."""
     with open_map(path, name, declared, year) as found:
         _require_legend(found, legend)
-        number = np.full(_CODES, len(legend) + 1, np.uint8)
+        fills = _fills(found)
+        number = np.full(_CODES + 1, len(legend) + 1, np.uint16)
+        number[[fill % _CODES for fill in fills if abs(fill) < _CODES]] = len(legend)
+        number[_CODES] = len(legend)
+        # A fill that the legend names, such as 0 for the sea, is a class.
         number[[code for code, _ in legend]] = np.arange(len(legend))
-        number[_fills(found)] = len(legend)
         bins = binning(found.grid, grid)
         totals = np.zeros((len(legend) + 1, *grid.shape))
         for first, band in found.bands():
-            groups = number[_bytes(band, found)]
+            groups = number[_codes(band, found, fills)]
             if groups.max() > len(legend):
                 _refuse_unknown(band, groups > len(legend), found, legend)
             bins.add(totals, first, groups)
     return totals[:-1]
 
 
-def _bytes(band: NDArray[Any], found: FineMap) -> NDArray[np.uint8]:
-    """Return numbers of classes as bytes; signed ones hold 128 and more as negative."""
+def _codes(
+    band: NDArray[Any], found: FineMap, fills: list[int]
+) -> NDArray[np.integer[Any]]:
+    """Return numbers of classes; signed bytes hold 128 and more as negative ones."""
     if band.dtype.kind in "iu" and band.dtype.itemsize == 1:
         return band.view(np.uint8)
-    if band.dtype.kind not in "iu" or band.min() < 0 or band.max() >= _CODES:
+    is_none = np.isin(band, fills)
+    codes = np.where(is_none, 0, band)
+    if band.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= _CODES:
         raise CatalogError(
             f"{found.path}: '{found.variable.name}' holds {band.dtype} from "
             f"{band.min()} to {band.max()}, but a map of classes holds whole numbers "
             f"from 0 to {_CODES - 1}. Name another variable in the catalog entry."
         )
-    return band.astype(np.uint8)
+    return np.where(is_none, _CODES, codes)
 
 
-def _fills(found: FineMap) -> NDArray[np.uint8]:
+def _fills(found: FineMap) -> list[int]:
     """Return what the file declares to be no value."""
-    attrs = {str(key).lower(): value for key, value in found.variable.attrs.items()}
-    stated = np.atleast_1d(attrs.get("_fillvalue", []))
-    kept = [int(fill) % _CODES for fill in stated if -_CODES < int(fill) < _CODES]
-    return np.array(kept, np.uint8)
+    return [
+        int(fill) for fill in np.atleast_1d(found.variable.attrs.get("_FillValue", []))
+    ]
 
 
 def _refuse_unknown(
     band: NDArray[Any], unknown: NDArray[np.bool_], found: FineMap, legend: Legend
 ) -> None:
-    codes = np.unique(_bytes(band, found)[unknown]).tolist()
+    held = band.view(np.uint8) if band.dtype.itemsize == 1 else band
+    codes = np.unique(held[unknown]).tolist()
     raise CatalogError(
         f"{found.path}: '{found.variable.name}' holds the classes {codes}, which "
         f"'legend' of the catalog entry lacks; it has {[code for code, _ in legend]}. "

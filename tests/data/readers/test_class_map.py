@@ -43,7 +43,7 @@ def esa(root: Path, values: Any = None, **how: Any) -> Path:
 
 
 def hilda(
-    root: Path, values: Any, name: str = "hildaplus_vGLOB-1.0-f_states.nc"
+    root: Path, values: Any, name: str = "hildaplus_vGLOB-1.0-f_states.nc", **how: Any
 ) -> Path:
     return cover.write_classes(
         root / "hildaplus" / name,
@@ -54,6 +54,7 @@ def hilda(
         time=np.arange(2019 - len(values) + 1, 2020),
         time_units=None,
         dtype="i1",
+        **how,
     )
 
 
@@ -113,6 +114,26 @@ def test_layouts_of_files_make_no_difference(
     said = entry(legend=known_legend(), variables=known_variables())
     found = readers.read(said, "iceWaterFrac", None, tmp_path, grid=TARGETS[0])
     wanted = expected(values[0], [210], TARGETS[0])
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "fill"), [("u1", 255), ("i2", -32768), ("i4", -1)])
+def test_no_value_is_no_class(tmp_path: Path, dtype: str, fill: int) -> None:
+    values = codes()
+    values[0, :18] = fill
+    esa(tmp_path, values, dtype=dtype, fill=fill)
+    found = readers.read(entry(), "forestFrac", None, tmp_path, grid=TARGETS[0])
+    wanted = expected(values[0], [50], TARGETS[0])
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert found[:3].max() == 0
+
+
+def test_a_fill_that_the_legend_names_is_a_class(tmp_path: Path) -> None:
+    values = codes(years=2, legend=entry("hildaplus_v1").legend)
+    hilda(tmp_path, values, fill=0)
+    said = entry("hildaplus_v1", years=[2019, 2019])
+    found = readers.read(said, "iceWaterFrac", None, tmp_path, grid=TARGETS[0])
+    wanted = expected(values[1], [0, 77], TARGETS[0])
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
