@@ -208,7 +208,7 @@ def fit_normaliser(
         static = torch.cat([static, labels.channels()], dim=1)
     if model.is_balance:
         needed = balance_channels(
-            labels.reference_at(centre), labels.scale, labels.known
+            labels.reference_at(centre), labels.scale, labels.known, model
         )
         static = torch.cat([static, needed], dim=1)
     if model.gas_exchange:

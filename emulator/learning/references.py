@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emulator.carbon.errors import SettingsError
+from emulator.carbon.timeaxis import MONTHS_PER_YEAR
 from emulator.data.windows import Cube
 from emulator.models import ModelSettings
 from emulator.models.exchange import CHANNELS
@@ -107,22 +108,31 @@ class LabelStatistics:
         return torch.cat(parts, dim=1)
 
 
-def balance_channels(reference: Tensor, scale: Tensor, known: Tensor) -> Tensor:
+def balance_channels(
+    reference: Tensor, scale: Tensor, known: Tensor, model: ModelSettings
+) -> Tensor:
     """Return what a balance of carbon needs of a cell, in the first flux's unit.
 
     Args:
         reference: Flux by calendar month, kg m-2 s-1; (teacher, 12, flux, cell).
         scale: Unit of the network's answer, kg m-2 s-1; (teacher, flux, cell).
         known: Where a teacher has a flux; bool, (teacher, flux, cell).
+        model: Which balance.
 
     Returns:
         The annual mean of the first flux's reference, then the unit of each flux, 0
-        where a teacher does not have the flux: then it is no part of the sum;
-        (teacher, 1 + flux, cell).
+        where a teacher does not have the flux: then it is no part of the sum. For soils
+        also the reference of rh in each calendar month; (teacher, 1 + flux + 0 or 12,
+        cell).
     """
     mean = reference.mean(dim=1)[:, :1]
-    channels = torch.cat([mean, scale], dim=1) / scale[:, :1]
-    return torch.where(torch.cat([known[:, :1], known], dim=1), channels, 0.0)
+    parts, there = [mean, scale], [known[:, :1], known]
+    if model.has_soils:
+        release = model.fluxes.index("rh")
+        parts.append(reference[:, :, release])
+        there.append(known[:, release, None].expand_as(parts[-1]))
+    channels = torch.cat(parts, dim=1) / scale[:, :1]
+    return torch.where(torch.cat(there, dim=1), channels, 0.0)
 
 
 def exchange_channels(
@@ -148,7 +158,9 @@ def needed_channels(model: ModelSettings, fluxes: int) -> int:
     """Return how many of the last static channels are no features, but a law's need."""
     if model.gas_exchange:
         return CHANNELS
-    return 1 + fluxes if model.is_balance else 0
+    if not model.is_balance:
+        return 0
+    return 1 + fluxes + MONTHS_PER_YEAR * model.has_soils
 
 
 def _sums(

@@ -26,8 +26,24 @@ FIRST_STOCK = 3.0
 """Unit of the stocks at the start: three years of a cell's typical anomaly, the order
 of what pools of ten years hold; with it weights near zero are a fair first guess."""
 
+FIRST_DISTANCE = 1.0
+"""Largest logarithm of a soil's stock at the start over the stock in balance: models
+begin near their balance, which the references of later decades are not far from."""
+
+LEAST_RESPIRATION = 0.05
+"""Mean respiration that soils can be scaled by, in units of the net flux's anomalies:
+below it lie deserts and ice, where a factor has no meaning."""
+
+LARGEST_FACTOR = 10.0
+"""By which a month's weather may speed decay up over the annual mean."""
+
 SMALLEST_UNIT = 1e-6
 """Of a component beside the net flux; real ones are 0.1 to 10."""
+
+WOOD, HUMUS = 0.4, 0.3
+"""First guesses of the share of what is taken up that becomes wood, and of the share of
+decayed litter that stays in the soil: 0.3 in LPJ (Sitch et al., 2003, Global Change
+Biology 9, 161-185, section 2.2.6), 0.3 to 0.55 in its relatives."""
 
 
 class Balance(nn.Module):
@@ -36,13 +52,15 @@ class Balance(nn.Module):
     Args:
         settings: With ``closure``, ``pools`` or both.
         shape: As the data give it. The last static channels are the annual mean of the
-            first flux's reference, then the unit of each flux, all in the unit of the
-            first; 0 for what a teacher does not have.
+            first flux's reference, then the unit of each flux, then with soils the
+            reference of rh in each calendar month; all in the unit of the first flux, 0
+            for what a teacher does not have.
 
     With pools the network inside does not see CO2. Each of its fluxes is a + b * CO2
     instead, where a and b answer to weather and place: beyond the CO2 of training it
     goes on as it was. Where rh is among the fluxes, b is 0 for it and for the residual:
-    what CO2 does to them goes through the pools.
+    what CO2 does to them goes through the soils. There a is what the month's weather
+    does to decay, and rh is that times what there is to decay (``Soils``).
     """
 
     signs: Tensor
@@ -53,30 +71,29 @@ class Balance(nn.Module):
         super().__init__()
         self.memory = settings.memory
         self.closes = settings.closure
-        self.fluxes = shape.outputs
         # What a balance needs of a cell is no feature: it has no common scale.
-        self.places = shape.statics - 1 - shape.outputs
+        self.needs = [1, shape.outputs, MONTHS_PER_YEAR * settings.has_soils]
+        self.places = shape.statics - sum(self.needs)
         inner = replace(shape, statics=self.places)
-        self.pools = None
+        self.pools: Pools | Soils | None = None
         if settings.pools:
-            self.pools = Pools(settings, inner)
+            self.pools = (Soils if settings.has_soils else Pools)(settings, inner)
             inner = replace(inner, inputs=shape.inputs - 1, outputs=2 * shape.outputs)
         self.network = settings.build(inner)
         names = settings.fluxes if self.closes else []
         signs = [COMPONENT_SIGNS[name] for name in names[1:]]
         self.register_buffer("signs", torch.tensor(signs), persistent=False)
-        # Respiration is where old carbon leaves; alone, the net flux is all there is.
-        self.release = names.index("rh") if "rh" in names else 0
         # Soils know CO2 by what plants gave them. Answered directly, rh took the quick
         # part of what pools hold, and the pools learned to be too slow.
-        sees_co2 = torch.ones(self.fluxes, 1)
-        if self.release:
+        sees_co2 = torch.ones(shape.outputs, 1)
+        if settings.has_soils:
+            self.release = names.index("rh")
             sees_co2[[0, self.release]] = 0.0
         self.register_buffer("sees_co2", sees_co2, persistent=False)
 
     def forward(self, forcing: Tensor, static: Tensor, teacher: Tensor) -> Tensor:
         """Answer each month after the memory; shapes as in ``models.base``."""
-        mean, units = static[:, self.places, None], static[:, self.places + 1 :]
+        mean, units, season = torch.split(static[:, self.places :], self.needs, dim=1)
         inside, place = self.seen(forcing, static)
         answer = self.network(inside, place, teacher).float()
         if self.pools is None:
@@ -84,17 +101,18 @@ class Balance(nn.Module):
         air = forcing[:, self.memory :, -1]
         level, slope = answer.chunk(2, dim=2)
         answer = level + self.sees_co2 * slope * air[:, :, None]
-        answer = self._closed(answer, units)
-        given = self.pools(answer[:, :, 0], mean, air[:, 0], place, teacher)
-        changes = [torch.zeros_like(given)] * self.fluxes
-        changes[0] = -given
-        if self.release:
-            unit = units[:, self.release, None]
-            # A teacher without the flux has no unit of it, and no labels either.
-            changes[self.release] = torch.where(
-                unit > 0, given / unit.clamp_min(SMALLEST_UNIT), 0.0
-            )
-        return answer + torch.stack(changes, dim=2)
+        if isinstance(self.pools, Pools):
+            given = self.pools(answer[:, :, 0], mean, air[:, 0], place, teacher)
+            return _with(answer, 0, answer[:, :, 0] - given)
+        unit = units[:, self.release, None]
+        decay = answer[:, :, self.release] * unit
+        others = self._closed(_with(answer, self.release, 0.0), units)
+        respired = self.pools(
+            others[:, :, 0] + mean, decay, season, air[:, 0], place, teacher
+        )
+        # A teacher without the flux has no unit of it, and no labels either.
+        own = torch.where(unit > 0, respired / unit.clamp_min(SMALLEST_UNIT), 0.0)
+        return _with(_with(others, 0, others[:, :, 0] - respired), self.release, own)
 
     def seen(self, forcing: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
         """Return what of forcing and static fields the network inside sees."""
@@ -168,12 +186,102 @@ class Pools(nn.Module):
         taken = share[:, None] * net[..., None] / MONTHS_PER_YEAR
         if self.fills_yearly:
             taken = by_year(taken)
-        stocks = running(
-            torch.cat([first[:, None], taken[:, :-1]], dim=1),
-            (-rate / MONTHS_PER_YEAR).exp()[:, None],
-        )
-        back: Tensor = (stocks * rate[:, None]).sum(dim=-1)
+        kept = (-rate / MONTHS_PER_YEAR).exp()[:, None].expand_as(taken)
+        back: Tensor = (stocks(first, taken, kept) * rate[:, None]).sum(dim=-1)
         return back + place[:, None, :, -1] if self.is_free else back
+
+
+class Soils(nn.Module):
+    """Wood, litter and soil through which carbon passes before it is respired.
+
+    A share of what a cell takes up becomes wood, which dies at a steady rate; the rest
+    and dead wood are litter, a share of which becomes soil as it decays. Litter and
+    soil decay at their own rates times a factor f of the month, which is the network's
+    answer to the weather:
+
+        D[t + 1] = exp(-k * f[t] / 12) * D[t] + what comes in,
+
+    and what leaves litter and soil for the air is rh. So a warm month burns a share of
+    what there is: less if there is less, more if CO2 has fed the soils, by one law for
+    both. With ``pools_fill`` "year" a year's litter comes at once when it is over.
+    Shares, rates and the stocks at the start are functions of teacher and place.
+
+    Source: first-order decay with a modifier of temperature and moisture, as in LPJ
+        (Sitch et al., 2003, Global Change Biology 9, 161-185, equations 20 to 24) and
+        most land models; the numbers are fitted.
+    """
+
+    def __init__(self, settings: ModelSettings, shape: NetworkShape) -> None:
+        """Make the layers, with weights from the global generator."""
+        super().__init__()
+        self.fills_yearly = settings.pools_fill == "year"
+        width = 32  # A few numbers of a place: more only learns its noise.
+        self.context = Context(shape.teachers, settings.embedding, shape.statics, width)
+        self.leave = quiet_linear(width, 11)
+        self.rates = nn.Parameter(-torch.tensor(settings.pools).log())
+        self.shares = nn.Parameter(torch.tensor([WOOD, HUMUS]).logit())
+
+    def forward(
+        self,
+        net: Tensor,
+        decay: Tensor,
+        season: Tensor,
+        air: Tensor,
+        static: Tensor,
+        teacher: Tensor,
+    ) -> Tensor:
+        """Return respiration less its reference.
+
+        Args:
+            net: Net flux at the reference's rh, in the unit of all; (sample, months,
+                cell). The first month is a January.
+            decay: What the weather adds to rh where stocks are in balance; same shape.
+            season: Reference of rh by calendar month, 0 where the teacher has none;
+                (sample, 12, cell).
+            air: CO2 at the start, standardised; (sample, cell).
+            static: (sample, static, cell).
+            teacher: (sample,).
+
+        Returns:
+            Shape of ``net``.
+        """
+        place = self.leave(self.context(static, teacher)).float()
+        change, share, stock, stock_by_air = torch.split(place, [3, 2, 3, 3], dim=-1)
+        rate = (self.rates + change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)).exp()
+        wood_share, humus = (self.shares + share).sigmoid()[:, None].unbind(dim=-1)
+        distance = (stock + stock_by_air * air[..., None]).clamp(
+            -FIRST_DISTANCE, FIRST_DISTANCE
+        )
+        month = torch.arange(net.shape[1], device=net.device) % MONTHS_PER_YEAR
+        usual = season[:, month]
+        mean = season.mean(dim=1).clamp_min(LEAST_RESPIRATION)
+        factor = ((usual + decay) / mean[:, None]).clamp(0.0, LARGEST_FACTOR)
+        # Where rh is not known all of it is the net flux's, and decay is steady.
+        factor = torch.where(season.any(dim=1)[:, None], factor, 1.0)
+        kept = (-rate / MONTHS_PER_YEAR).exp()[:, None]
+        # Stocks that a steady mean respiration keeps in balance, times e^distance.
+        first = mean[..., None] / MONTHS_PER_YEAR * distance.exp() / (1 - kept[:, 0])
+        taken = (net + usual) / MONTHS_PER_YEAR
+
+        grown = wood_share * taken
+        kept_wood = kept[..., 0].expand_as(net)
+        wood = stocks(first[..., 0] * wood_share[:, 0], grown, kept_wood)
+        fallen = taken - grown + wood * (1 - kept_wood)
+        if self.fills_yearly:
+            fallen = by_year(fallen)
+        kept_litter = kept[..., 1] ** factor
+        decayed = stocks(first[..., 1], fallen, kept_litter) * (1 - kept_litter)
+        kept_soil = kept[..., 2] ** factor
+        soil = stocks(first[..., 2] * humus[:, 0], humus * decayed, kept_soil)
+        respired = (1 - humus) * decayed + soil * (1 - kept_soil)
+        return MONTHS_PER_YEAR * respired - usual
+
+
+def _with(fluxes: Tensor, place: int, values: Tensor | float) -> Tensor:
+    """Return fluxes (sample, months, flux, cell) with one of them replaced."""
+    changed = fluxes.clone()
+    changed[:, :, place] = values
+    return changed
 
 
 def by_year(taken: Tensor) -> Tensor:
@@ -193,21 +301,26 @@ def by_year(taken: Tensor) -> Tensor:
     return gathered
 
 
-def running(added: Tensor, kept: Tensor) -> Tensor:
-    """Return D with D[t] = kept * D[t - 1] + added[t], from D[-1] = 0.
+def stocks(first: Tensor, added: Tensor, kept: Tensor) -> Tensor:
+    """Return D with D[0] = first and D[t + 1] = kept[t] * D[t] + added[t].
 
     Args:
+        first: (sample, ...).
         added: (sample, time, ...).
-        kept: What is left of the step before, constant in time; (sample, 1, ...).
+        kept: What is left of a stock after each step; shape of ``added``.
 
     Returns:
         Shape of ``added``; in log2(time) steps instead of one after the other, since
         after each the sum reaches back twice as far.
     """
-    total = added
-    for reach in range(math.ceil(math.log2(max(added.shape[1], 1)))):
-        step = 2**reach
-        before = torch.cat([torch.zeros_like(total[:, :step]), total[:, :-step]], dim=1)
-        total = total + kept * before
-        kept = kept.square()
+    total = torch.cat([first[:, None], added[:, :-1]], dim=1)
+    kept = torch.cat([torch.zeros_like(kept[:, :1]), kept[:, :-1]], dim=1)
+    for reach in range(math.ceil(math.log2(max(total.shape[1], 1)))):
+        total = total + kept * _earlier(total, 2**reach)
+        kept = kept * _earlier(kept, 2**reach)
     return total
+
+
+def _earlier(values: Tensor, steps: int) -> Tensor:
+    """Return values of some steps before, 0 before the first."""
+    return torch.cat([torch.zeros_like(values[:, :steps]), values[:, :-steps]], dim=1)

@@ -95,13 +95,16 @@ class ModelSettings:
         closure: Whether the first of ``fluxes`` is what the others, its components,
             add up to, and a residual.
         pools: First guesses of the turnover times, years, of pools that give back
-            what was taken up before (``models.balance``); empty = none. What a pool
-            holds depends on every month since ``start_year``.
+            what was taken up before (``models.balance``); empty = none. With rh among
+            ``fluxes`` these are wood, litter and soil, through which carbon passes to
+            be respired; with one flux alone, any number side by side. What a pool holds
+            depends on every month since ``start_year``.
         start_year: With pools: the year in whose January they begin. The forcing of
             ``memory`` months before must be known, to nights too, and labels of
             earlier years teach nothing.
-        pools_fill: When pools take in what a cell took up: every "month", or a "year"
-            at its end, as models do whose plants shed and allocate once a year.
+        pools_fill: When pools, or litter, take in what a cell took up: every "month",
+            or a "year" at its end, as models do whose plants shed and allocate once a
+            year.
         steady_flux: What is left of a flux in the end where nothing changes: "zero"
             (land: pools are in balance), or anything ("free": the sea, where currents
             bring and take carbon).
@@ -196,6 +199,17 @@ class ModelSettings:
                 self.fluxes,
                 "one flux, or components with rh and model.closure, for model.pools",
             )
+            require(
+                len(self.pools) == 3,
+                "model.pools",
+                self.pools,
+                "the turnover times of wood, litter and soil where rh is emulated",
+            )
+
+    @property
+    def has_soils(self) -> bool:
+        """Whether rh leaves wood, litter and soil (``models.balance.Soils``)."""
+        return bool(self.pools) and len(self.fluxes) > 1
 
     @property
     def is_balance(self) -> bool:

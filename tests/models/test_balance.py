@@ -1,6 +1,7 @@
 """Carbon that closes and carbon that comes back, on numbers derived by hand."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,31 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emulator.carbon.errors import SettingsError
+from emulator.learning.references import needed_channels
 from emulator.models import NetworkShape, RecurrentSettings, build_network
-from emulator.models.balance import Balance, Pools, by_year, running
+from emulator.models.balance import HUMUS, WOOD, Balance, Pools, Soils, by_year, stocks
 
-CELLS, STATICS, FLUXES = 6, 5, ["nbp", "gpp", "rh"]
+CELLS, FLUXES = 6, ["nbp", "gpp", "rh"]
+FEATURES = 2
 POOLS: dict[str, Any] = {"pools": [2.0, 20.0], "start_year": 1951}
+SOILS: dict[str, Any] = {
+    "fluxes": FLUXES,
+    "closure": True,
+    "pools": [30.0, 3.0, 33.0],
+    "start_year": 1951,
+}
 
 
-def shape(outputs: int, inputs: int = 4) -> NetworkShape:
-    return NetworkShape(inputs, STATICS, outputs, 1, torch.arange(CELLS), (2, 3))
+def shape(asked: RecurrentSettings, inputs: int = 4) -> NetworkShape:
+    outputs = max(len(asked.fluxes), 1)
+    statics = FEATURES + needed_channels(asked, outputs)
+    return NetworkShape(inputs, statics, outputs, 1, torch.arange(CELLS), (2, 3))
 
 
 def balance(**values: Any) -> Balance:
     torch.manual_seed(0)
     asked = RecurrentSettings(memory=2, width=8, **values)
-    network = build_network(asked, shape(max(len(asked.fluxes), 1)))
+    network = build_network(asked, shape(asked))
     assert isinstance(network, Balance)
     with torch.no_grad():
         for weight in network.parameters():
@@ -35,42 +46,49 @@ def balance(**values: Any) -> Balance:
     return network.eval()
 
 
-def inputs(months: int = 24) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(network: Balance, months: int = 24) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    static = torch.randn(1, STATICS, CELLS, generator=generator)
-    # Units of nbp, gpp and rh over that of nbp.
-    static[:, -3:] = torch.tensor([1.0, 4.0, 2.0])[None, :, None]
+    static = torch.randn(1, network.places, CELLS, generator=generator)
+    # Units of nbp, gpp and rh over that of nbp; rh is 3 in the mean, more in summer.
+    units = torch.tensor([1.0, 4.0, 2.0])[: network.needs[1]]
+    season = (3 + torch.arange(12.0) - 5.5)[: network.needs[2]] / 3
+    needed = torch.cat([torch.zeros(1), units, season])
+    static = torch.cat([static, needed[None, :, None].expand(1, -1, CELLS)], dim=1)
     forcing = torch.randn(1, 2 + months, 4, CELLS, generator=generator)
     return forcing, static, torch.tensor([0])
 
 
-def places(static: Tensor, fluxes: int) -> Tensor:
+def places(network: Balance, static: Tensor) -> Tensor:
     """Leave out what only the balance needs."""
-    return static[:, : STATICS - 1 - fluxes]
+    return static[:, : network.places]
 
 
 @settings(deadline=None)  # the first call wakes torch up
 @given(
-    st.lists(st.floats(-10, 10), min_size=1, max_size=40),
-    st.floats(0, 1),
+    st.floats(-10, 10),
+    hnp.arrays(np.float64, (2, 40), elements=st.floats(0, 1)),
 )
-def test_running_sum_is_the_recurrence(added: list[float], kept: float) -> None:
-    wanted, stock = [], 0.0
-    for value in added:
-        stock = kept * stock + value
-        wanted.append(stock)
-    found = running(
-        torch.tensor(added, dtype=torch.float64)[None],
-        torch.tensor([[kept]], dtype=torch.float64),
-    )
+def test_stocks_follow_the_recurrence_and_lose_no_carbon(
+    first: float, values: NDArray[np.float64]
+) -> None:
+    added, kept = torch.from_numpy(values)[:, None]
+    wanted = [first]
+    for more, left in zip(added[0, :-1].tolist(), kept[0, :-1].tolist(), strict=True):
+        wanted.append(left * wanted[-1] + more)
+    start = torch.tensor([first], dtype=torch.float64)
+    found = stocks(start, added, kept)
     torch.testing.assert_close(
         found[0], torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=1e-9
     )
+    # What was there and came in is there at the end, or has left.
+    left = (found * (1 - kept))[:, :-1].sum()
+    kept_in = start + added[:, :-1].sum()
+    torch.testing.assert_close(found[:, -1] + left, kept_in, rtol=1e-9, atol=1e-9)
 
 
 def one_pool(years: float, **more: str) -> Pools:
     settings = RecurrentSettings(pools=[years], start_year=1951, **more)
-    pools = Pools(settings, shape(1))
+    pools = Pools(settings, shape(settings))
     pools.requires_grad_(False)
     # Nothing is learned: empty at first, and at sea half of the uptake stays for good.
     nn.init.zeros_(pools.leave.weight)
@@ -80,7 +98,8 @@ def one_pool(years: float, **more: str) -> Pools:
 
 def still(mean: float = 0.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the reference's mean, CO2, static fields and the teacher."""
-    _, static, teacher = inputs()
+    static = torch.zeros(1, FEATURES + 2, CELLS)
+    teacher = torch.tensor([0])
     return torch.full((1, 1, CELLS), mean), torch.zeros(1, CELLS), static, teacher
 
 
@@ -117,6 +136,7 @@ def test_pools_filled_by_the_year_hold_nothing_of_the_running_one() -> None:
     torch.testing.assert_close(given_back[12:], wanted)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float64, (40, 2), elements=st.floats(-10, 10)))
 def test_a_year_is_gathered_whole(taken: NDArray[np.float64]) -> None:
     gathered = by_year(torch.from_numpy(taken)[None])[0].numpy()
@@ -139,34 +159,120 @@ def test_at_sea_a_share_stays_and_a_flux_goes_on() -> None:
     assert float(given_back[0, -1, 0]) == pytest.approx(0.5 + 0.2, rel=0.01)
 
 
+def respired(
+    net: Tensor, decay: Tensor, season: float = 3.0, fill: str = "month"
+) -> Tensor:
+    """Return what soils respire in which nothing is learned; (month,), one cell."""
+    settings = RecurrentSettings(**SOILS, pools_fill=fill)
+    soils = Soils(settings, replace(shape(settings), statics=FEATURES))
+    soils.requires_grad_(False)
+    nn.init.zeros_(soils.leave.weight)
+    nn.init.zeros_(soils.leave.bias)
+    usual = torch.full((1, 12, 1), season)
+    static, air = torch.zeros(1, FEATURES, 1), torch.zeros(1, 1)
+    found = soils(
+        net[None, :, None], decay[None, :, None], usual, air, static, torch.tensor([0])
+    )
+    return season + found[0, :, 0]
+
+
+CENTURIES = 12 * 400
+LITTER_KEPT = math.exp(-1 / 36)  # of a month, with a turnover of three years
+SOIL_KEPT = math.exp(-1 / (12 * 33))
+
+
+def faster(factor: float) -> float:
+    """Return by how much rh jumps if decay goes ``factor`` times as fast.
+
+    Litter respires 1 - HUMUS of what decays, soil what litter gave it.
+    """
+    litter = (1 - LITTER_KEPT**factor) / (1 - LITTER_KEPT)
+    soil = (1 - SOIL_KEPT**factor) / (1 - SOIL_KEPT)
+    return (1 - HUMUS) * litter + HUMUS * soil
+
+
+def test_soils_in_balance_respire_what_comes_in() -> None:
+    zero = torch.zeros(120)
+    torch.testing.assert_close(respired(zero, zero), torch.full((120,), 3.0))
+
+
+def test_a_steady_uptake_is_respired_in_the_end() -> None:
+    more = torch.ones(CENTURIES)
+    found = respired(more, torch.zeros(CENTURIES))
+    # What is not wood is litter in the next month: its share that decays and does
+    # not become soil is respired then.
+    first = (1 - WOOD) * (1 - LITTER_KEPT) * (1 - HUMUS)
+    assert float(found[0]) == pytest.approx(3.0, rel=1e-5)
+    assert float(found[1] - 3) == pytest.approx(first, rel=1e-3)
+    assert float(found[-1]) == pytest.approx(4.0, rel=1e-4)
+
+
+def test_a_warming_burns_what_there_is_and_ends() -> None:
+    warm = torch.full((CENTURIES,), 3.0)  # decay twice as fast as the reference's
+    found = respired(torch.zeros(CENTURIES), warm)
+    assert float(found[0]) == pytest.approx(3 * faster(2), rel=1e-5)
+    assert float(found[-1]) == pytest.approx(3.0, rel=1e-4)
+    # All that is lost is what stocks were too large by, about half of each.
+    litter, soil = 3 / 12 / (1 - LITTER_KEPT), 3 / 12 * HUMUS / (1 - SOIL_KEPT)
+    lost = litter * (1 - 1 / (1 + LITTER_KEPT)) + soil * (1 - 1 / (1 + SOIL_KEPT))
+    assert float((found - 3).sum() / 12) == pytest.approx(lost, rel=1e-3)
+
+
+def test_a_warming_burns_more_where_more_grew() -> None:
+    decay = torch.zeros(CENTURIES + 1)
+    decay[-1] = 3.0
+    found = respired(torch.full((CENTURIES + 1,), 3.0), decay)
+    assert float(found[-2]) == pytest.approx(6.0, rel=1e-4)
+    assert float(found[-1]) == pytest.approx(6 * faster(2), rel=1e-4)
+
+
+def test_litter_that_falls_by_the_year_comes_in_january() -> None:
+    more = torch.zeros(24)
+    more[:12] = 1.0
+    zero = torch.zeros(24)
+    change = respired(more, zero, fill="year") - respired(zero, zero, fill="year")
+    assert (change[:12] == 0).all()
+    # One unit came in, and wood has hardly begun to die.
+    january = (1 - WOOD) * (1 - LITTER_KEPT) * (1 - HUMUS)
+    assert float(change[12]) == pytest.approx(12 * january, rel=0.02)
+
+
+def test_without_known_respiration_decay_is_steady() -> None:
+    decay = torch.randn(120, generator=torch.Generator().manual_seed(0))
+    found = respired(torch.ones(120), decay, season=0.0)
+    torch.testing.assert_close(found, respired(torch.ones(120), 0 * decay, season=0.0))
+    assert (found > 0).all()
+
+
 def test_components_add_up_to_the_net_flux_and_a_residual() -> None:
     network = balance(fluxes=FLUXES, closure=True)
-    forcing, static, teacher = inputs()
+    forcing, static, teacher = inputs(network)
     answer = network(forcing, static, teacher)
-    residual = network.network(forcing, places(static, 3), teacher)[:, :, 0]
+    residual = network.network(forcing, places(network, static), teacher)[:, :, 0]
     # In units of nbp: nbp = 4 gpp - 2 rh + residual.
     wanted = 4 * answer[:, :, 1] - 2 * answer[:, :, 2] + residual
     torch.testing.assert_close(answer[:, :, 0], wanted)
 
 
 def test_closure_holds_in_bf16_too() -> None:
-    network = balance(fluxes=FLUXES, closure=True, **POOLS)
-    forcing, static, teacher = inputs(240)
+    network = balance(**SOILS)
+    forcing, static, teacher = inputs(network, 240)
+    place = places(network, static)
     with torch.autocast("cpu", torch.bfloat16):
         answer = network(forcing, static, teacher)
-        inside = network.network(forcing[:, :, :-1], places(static, 3), teacher).float()
+        inside = network.network(forcing[:, :, :-1], place, teacher).float()
     residual = inside[:, :, 0]  # CO2 does not act on it
     wanted = 4 * answer[:, :, 1] - 2 * answer[:, :, 2] + residual
-    # The pools' carbon leaves through rh, so closure knows of it.
+    # The soils' carbon leaves through rh, so closure knows of it.
     torch.testing.assert_close(answer[:, :, 0], wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_pools_alone_change_the_only_flux() -> None:
     network = balance(fluxes=["fgco2"], **POOLS)
-    forcing, static, teacher = inputs()
+    forcing, static, teacher = inputs(network)
     answer = network(forcing, static, teacher)
     assert answer.shape == (1, 24, 1, CELLS)
-    place = places(static, 1)
+    place = places(network, static)
     level, slope = network.network(forcing[:, :, :-1], place, teacher).chunk(2, 2)
     net = level + slope * forcing[:, 2:, None, -1]
     assert network.pools is not None
@@ -178,7 +284,7 @@ def test_pools_alone_change_the_only_flux() -> None:
 
 def test_co2_acts_in_a_line() -> None:
     network = balance(fluxes=["fgco2"], **POOLS)
-    forcing, static, teacher = inputs()
+    forcing, static, teacher = inputs(network)
     more = forcing.clone()
     more[:, :, -1] += 1
     # All it does is to change the slope's part, pools included: twice that, twice it.
@@ -189,18 +295,19 @@ def test_co2_acts_in_a_line() -> None:
     torch.testing.assert_close(answers[2] - answers[1], answers[1] - answers[0])
 
 
-def test_co2_reaches_respiration_through_pools_only() -> None:
-    network = balance(fluxes=FLUXES, closure=True, **POOLS)
-    forcing, static, teacher = inputs()
+def test_co2_reaches_respiration_through_soils_only() -> None:
+    network = balance(**SOILS)
+    forcing, static, teacher = inputs(network)
     more = forcing.clone()
     more[:, 12, -1] += 1  # in the eleventh of the months after the memory of two
     change = network(more, static, teacher) - network(forcing, static, teacher)
     nbp, gpp, rh = change[0].unbind(dim=1)
     assert (gpp[10] != 0).all()
     assert (gpp[11:] == 0).all()
-    # nothing before, nothing in that month, and in every month after it
+    # nothing before, nothing in that month, and in every month after it in which
+    # something decays
     torch.testing.assert_close(rh[:11], torch.zeros(11, CELLS))
-    assert (rh[11:].abs() > 0).all()
+    assert (rh[11:].abs().amax(dim=0) > 0).all()
     # unit of gpp 4, of rh 2, over that of nbp: no change of the residual
     torch.testing.assert_close(nbp, 4 * gpp - 2 * rh, rtol=1e-4, atol=1e-5)
 
@@ -216,6 +323,7 @@ def test_co2_reaches_respiration_through_pools_only() -> None:
         ({"pools": [2.0]}, "model.start_year is None, but must be the year"),
         ({"start_year": 1951}, "model.start_year is 1951, but must be"),
         ({"fluxes": ["nbp", "rh"], **POOLS}, "components with rh and model.closure"),
+        ({**SOILS, "pools": [2.0, 20.0]}, "the turnover times of wood, litter and soi"),
         (
             {"fluxes": ["nbp", "gpp"], "closure": True, **POOLS},
             "components with rh and model.closure",

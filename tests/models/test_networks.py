@@ -19,7 +19,7 @@ from emulator.models import (
     model_to_dict,
 )
 
-SAMPLES, MONTHS, INPUTS, STATICS, OUTPUTS, TEACHERS = 2, 5, 4, 3, 2, 3
+SAMPLES, MONTHS, INPUTS, STATICS, OUTPUTS, TEACHERS = 2, 5, 4, 17, 2, 3  # soils: 15
 GRID = (5, 8)  # an odd number of rows: pooling must not lose one
 
 SMALL: dict[str, ModelSettings] = {
@@ -37,7 +37,7 @@ SMALL: dict[str, ModelSettings] = {
         width=8,
         fluxes=["nbp", "rh"],
         closure=True,
-        pools=[2.0, 20.0],
+        pools=[20.0, 2.0, 30.0],
         start_year=1951,
     ),
 }
