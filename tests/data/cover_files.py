@@ -103,7 +103,7 @@ def write_classes(
     dtype: str = "u1",
     chunks: tuple[int, int, int] | None = None,
     is_eastern: bool = False,
-    fill: int | None = None,
+    fill: float | None = None,
 ) -> Path:
     """Write maps of classes (year, lat, lon), in the north first.
 

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from emulator.carbon.errors import CatalogError
 from emulator.carbon.grid import Grid
-from emulator.carbon.variables import VARIABLES
 from emulator.data.binning import binning
 from emulator.data.entry import Entry
 from emulator.data.readers.bands import FineMap, open_map
-from emulator.data.readers.fields import Declared
+from emulator.data.readers.fields import Declared, Field, to_array
 from emulator.data.readers.files import checksum, find_one
 
 _CODES = 256
@@ -61,20 +60,12 @@ def read(entry: Entry, variable: str, data_root: Path, grid: Grid) -> xr.DataArr
     )
     codes = sorted(entry.legend)
     chosen = [codes.index(code) for code in source.classes]
-    attrs = {
-        "units": "1",
-        "long_name": VARIABLES[variable].long_name,
-        "source_file": path.name,
-        "source_units": "1",
-        "source_name": name,
-        "source_classes": ", ".join(str(code) for code in source.classes),
-        "source_years": f"{year}",
-        "sha256": checksum(path),
-        "catalog_entry": entry.name,
-    }
     values = np.clip(shares[chosen].sum(axis=0), 0, 1).astype(np.float32)
-    coords = {"lat": grid.lat, "lon": grid.lon}
-    return xr.DataArray(values, coords, ("lat", "lon"), name=variable, attrs=attrs)
+    field = Field(values, grid.lat, grid.lon, None, "1", name)
+    found = to_array(field, entry, variable, path, checksum(path))
+    found.attrs["source_classes"] = ", ".join(str(code) for code in source.classes)
+    found.attrs["source_years"] = f"{year}"
+    return found
 
 
 # All classes are counted at once: the next variable of the entry need not read the
@@ -93,7 +84,8 @@ def _shares(
     with open_map(path, name, declared, year) as found:
         _require_legend(found, legend)
         fills = _fills(found)
-        number = np.full(_CODES + 1, len(legend) + 1, np.uint16)
+        kind = np.min_scalar_type(len(legend) + 1)
+        number = np.full(_CODES + 1, len(legend) + 1, kind)
         number[[fill % _CODES for fill in fills if abs(fill) < _CODES]] = len(legend)
         number[_CODES] = len(legend)
         # A fill that the legend names, such as 0 for the sea, is a class.
@@ -127,9 +119,8 @@ def _codes(
 
 def _fills(found: FineMap) -> list[int]:
     """Return what the file declares to be no value."""
-    return [
-        int(fill) for fill in np.atleast_1d(found.variable.attrs.get("_FillValue", []))
-    ]
+    stated = np.atleast_1d(found.variable.attrs.get("_FillValue", []))
+    return [int(fill) for fill in stated if np.isfinite(fill)]
 
 
 def _refuse_unknown(

@@ -17,12 +17,17 @@ from numpy.typing import NDArray
 
 from emulator.carbon.errors import CatalogError, GateError
 from emulator.carbon.grid import Grid
-from emulator.carbon.units import convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.binning import binning
 from emulator.data.entry import Entry
 from emulator.data.readers.bands import open_map
-from emulator.data.readers.fields import Declared, attribute, without_fills
+from emulator.data.readers.fields import (
+    Declared,
+    Field,
+    attribute,
+    to_array,
+    without_fills,
+)
 from emulator.data.readers.files import checksum, find_one
 
 _GIVES = ("forestAge", "forestFrac")
@@ -44,7 +49,7 @@ def read(entry: Entry, variable: str, data_root: Path, grid: Grid) -> xr.DataArr
     Raises:
         CatalogError: If another variable is asked.
         GateError: If an age is impossible.
-        UserError: If the file cannot be read.
+        UserError: If the file cannot be read, or no unit of the age is known.
         GridMismatchError: If it is on no complete regular grid.
     """
     if variable not in _GIVES:
@@ -53,30 +58,18 @@ def read(entry: Entry, variable: str, data_root: Path, grid: Grid) -> xr.DataArr
             f"forest_age gives {list(_GIVES)}. Remove it from 'variables'."
         )
     path = find_one(entry, variable, data_root)
-    source = entry.variables[variable]
-    name = source.name or variable
+    name = entry.variables[variable].name or variable
     status = path.stat()
     identity = (status.st_size, status.st_mtime_ns)
     declared = Declared.of(entry)
     units, share, amount = _sums(path, identity, name, declared, grid)
+    values = np.clip(share, 0, 1)
     if variable == "forestFrac":
-        values, units = np.clip(share, 0, 1), "1"
+        units = "1"
     else:
-        mean = np.divide(amount, share, out=np.zeros_like(share), where=share > 0)
-        units = source.units or units or "years"
-        values = convert(mean, units, VARIABLES[variable].units)
-    attrs = {
-        "units": VARIABLES[variable].units,
-        "long_name": VARIABLES[variable].long_name,
-        "source_file": path.name,
-        "source_units": units,
-        "source_name": name,
-        "sha256": checksum(path),
-        "catalog_entry": entry.name,
-    }
-    coords = {"lat": grid.lat, "lon": grid.lon}
-    data = values.astype(np.float32)
-    return xr.DataArray(data, coords, ("lat", "lon"), name=variable, attrs=attrs)
+        values = np.divide(amount, share, out=np.zeros_like(share), where=share > 0)
+    field = Field(values.astype(np.float32), grid.lat, grid.lon, None, units, name)
+    return to_array(field, entry, variable, path, checksum(path))
 
 
 # Age and share are asked one after the other: the file is read once.

@@ -218,7 +218,7 @@ def _require_shares(
         raise GateError(
             f"{path}: {what} add up to {amount.min():g} to {amount.max():g}, the most "
             f"at {grid.lat[row]:g} N, {grid.lon[column]:g} E, but shares of a cell add "
-            f"up to 1 at most. Get the file again; if it holds percent, divide it."
+            f"up to 1 at most. Get the file again: shares are needed, no percent."
         )
 
 

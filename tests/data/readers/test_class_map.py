@@ -236,13 +236,16 @@ def test_a_legend_of_unequal_length_is_refused(tmp_path: Path) -> None:
     refused(tmp_path, CatalogError, "has 2 flag_values and 3 flag_mean", flags=flags)
 
 
-@pytest.mark.parametrize(("dtype", "code"), [("i2", 300), ("i2", -1), ("f4", 50)])
+@pytest.mark.parametrize(
+    ("dtype", "code", "fill"),
+    [("i2", 300, None), ("i2", -1, 99), ("f4", 50, None), ("f4", 50, np.nan)],
+)
 def test_numbers_that_are_no_classes_are_refused(
-    tmp_path: Path, dtype: str, code: int
+    tmp_path: Path, dtype: str, code: int, fill: float | None
 ) -> None:
     values = np.full((1, *FINE.shape), code)
     message = rf"holds .* from {code}.* to {code}.*, but a map of classes holds whole"
-    refused(tmp_path, CatalogError, message, values=values, dtype=dtype)
+    refused(tmp_path, CatalogError, message, values=values, dtype=dtype, fill=fill)
 
 
 def test_a_map_with_heights_is_refused(tmp_path: Path) -> None:

@@ -77,6 +77,14 @@ def test_impossible_ages_are_refused(tmp_path: Path) -> None:
         readers.read(entry(), "forestAge", None, tmp_path)
 
 
+def test_the_unit_of_the_age_is_that_of_the_entry(tmp_path: Path) -> None:
+    cover.write_ages(tmp_path / NAME, np.full(FINE.shape, 24.0), FINE)
+    said = entry(variables={"forestAge": {"name": "ForestAge_TC010", "units": "d"}})
+    # By hand: 24 days are 24 / 365.2425 years.
+    age = readers.read(said, "forestAge", None, tmp_path)
+    np.testing.assert_allclose(age, 24 / 365.2425, rtol=1e-6)
+
+
 def test_other_variables_are_refused(tmp_path: Path) -> None:
     said = entry(variables={"cropFrac": {"name": "ForestAge_TC010"}})
     with pytest.raises(
