@@ -31,18 +31,25 @@ def arco(
     version: int = 3,
     fill: float = np.nan,
     units: Mapping[str, str] = UNITS,
+    first: np.datetime64 = FIRST,
+    lat: Array = LAT,
+    lon: Array = LON,
 ) -> Path:
-    """Write a store; of each hour a value, from ``FIRST`` on.
+    """Write a store; of each hour a value, or a field.
 
     Args:
         folder: The store.
-        fields: By short name, shape (hour,): times 1 to 1.001 from cell to cell.
+        fields: By short name, shape (hour, lat, lon), or (hour,): then they are times 1
+            to 1.001 from cell to cell.
         stop: The attribute valid_time_stop.
         stop_era5t: That of ERA5T.
         laid_out: Hours of the axis of time; chunks without values are not written.
         version: Of Zarr.
         fill: What is read where no chunk is.
         units: Of quantities.
+        first: The first hour.
+        lat: Rows, north first.
+        lon: Columns.
     """
     group = zarr.open_group(folder, mode="w", zarr_format=version)
     dims = ("time", "latitude", "longitude")
@@ -61,16 +68,16 @@ def arco(
         array.attrs.update(attrs | ({"_ARRAY_DIMENSIONS": list(named)}))
         array[: values.shape[0]] = values
 
-    since = f"hours since {str(FIRST)[:10]}"
+    since = f"hours since {str(first)[:10]}"
     put("time", np.arange(laid_out), (laid_out,), units=since, calendar="standard")
-    put("latitude", LAT.astype("f4"), (LAT.size,))
-    put("longitude", LON.astype("f4"), (LON.size,))
+    put("latitude", lat.astype("f4"), (lat.size,))
+    put("longitude", lon.astype("f4"), (lon.size,))
     for name, values in fields.items():
-        cells = np.multiply.outer(values, 1 + PATTERN).astype("f4")
-        put(NAMES[name], cells, (1, LAT.size, LON.size), units=units[name])
+        cells = np.multiply.outer(values, 1 + PATTERN) if values.ndim == 1 else values
+        put(NAMES[name], cells.astype("f4"), (1, lat.size, lon.size), units=units[name])
     if stop is not None:
         group.attrs["valid_time_stop"] = stop
     if stop_era5t is not None:
         group.attrs["valid_time_stop_era5t"] = stop_era5t
-    group.attrs["valid_time_start"] = str(FIRST)[:10]
+    group.attrs["valid_time_start"] = str(first)[:10]
     return folder

@@ -15,6 +15,7 @@ from emulator.data.forcing_archive import STATUS, read, seed
 from emulator.data.prepare import prepare_forcing
 from emulator.data.stores import FORCING_SCHEMA, open_store
 from tests.data import small_files as small
+from tests.data.arco_files import arco
 from tests.data.centre_files import (
     co2_table,
     hours,
@@ -401,3 +402,40 @@ def test_nights_go_on_where_prepared_forcing_ends(tmp_path: Path) -> None:
     assert (found["status"] == STATUS["final"]).all()
     for name in ("tas", "pr", "co2"):
         np.testing.assert_array_equal(found[name], whole[name])
+
+
+def test_a_store_of_hours_is_read_day_by_day(downloads: Downloads, land: Path) -> None:
+    place, first = downloads.folder / "arco.zarr", np.datetime64("2008-01-01T00", "h")
+    warm = as_cds(truth(LAND, "tas", "2008-01"))
+    rain = as_cds(np.nan_to_num(truth(LAND, "pr", "2008-01"))) * 3.6
+    hour = np.arange(24 * 32)[:, None, None]
+    # 0.1 K warmer each day, around the middle of the month.
+    fields = {"t2m": warm + 0.1 * (hour // 24 - 15), "tp": np.repeat(rain, 768, axis=0)}
+
+    def night(day: str, **ends: str) -> list[str]:
+        arco(place, fields, first=first, laid_out=24 * 60, **GRID, **ends)
+        product = ProductSettings("arco_era5", str(place))
+        now = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        into = downloads.folder / "downloads"
+        found = collect([product], downloads.table, land, into, now=now)
+        return [str(month) for month in found]
+
+    # The third day has moments, but the last hour of its rain is of the fourth.
+    early = {"stop": "2007-12-31", "stop_era5t": "2008-01-03"}
+    assert night("2008-01-09", **early) == ["2008-01"]
+    feed = downloads.folder / "downloads" / "feed"
+    made = sorted(path.name for path in feed.glob("*.nc"))
+    assert made == [f"arcoera5_2008010{day}_daily.nc" for day in (1, 2)]
+    assert int(last(land)["days_seen"]) == 2
+    # What was read is kept, and taken from there.
+    kept = sorted((downloads.folder / "downloads" / "unpacked" / "0").glob("*/*.npy"))
+    assert len(kept) == 4
+    assert night("2008-01-10", **early) == []
+    assert night("2008-05-09", stop="2008-02-01") == ["2008-01"]
+    found = last(land)
+    assert int(found["status"]) == STATUS["final"]
+    for name in ("tas", "pr"):
+        expected = truth(LAND, name, "2008-01")[0]
+        np.testing.assert_allclose(found[name], expected, rtol=1e-6)
+    source = f"ARCO-ERA5 final ({place} 2008-01-01 final to {place} 2008-01-31 final)"
+    assert found["source"].item() == f"{source}; CO2 of co2_mm_gl.csv"

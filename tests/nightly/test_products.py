@@ -1,7 +1,7 @@
 """Nights as ``conf/nightly/era5.yaml`` states them, on generated ERA5 and OISST files.
 
 From preliminary months and single days to final ones, in the layouts of the Climate
-Data Store of before and after September 2024.
+Data Store of before and after September 2024, and in GRIB.
 """
 
 from collections.abc import Iterator
@@ -28,6 +28,7 @@ from tests.data.centre_files import (
     old_layout,
     zipped,
 )
+from tests.data.grib_files import grib
 from tests.worlds import tiny_forcing, tiny_forcing_store
 
 from .deployments import UNTIL, Deployment, deployment, trained
@@ -77,6 +78,12 @@ class Centres:
             for kind, names in (("avgua", ["t2m", "si10"]), ("avgad", ["tp"]))
         ]
         zipped(self.era5 / "monthly" / f"{month}.zip", *parts)
+
+    def grib_month(self, month: str) -> None:
+        """Tell a month in GRIB, final; the forecast of its rain began before it."""
+        path, steps = self.era5 / "monthly" / f"{month}.grib", {"tp": (0, 6)}
+        when, grid = months(month, 1), {"lat": LAT, "lon": LON}
+        grib(path, when, world(month), steps=steps, stream="moda", **grid)
 
     def old_months(self, first: str, last: str) -> None:
         """Tell two months in one file of the old layout, the second preliminary."""
@@ -184,7 +191,7 @@ def test_nights_on_products_from_days_to_final(
     centres.sea("2008-12", 31, preliminary=True)
     assert nights.run("2009-01-09").changed
     assert nights.status() == [FINAL, PRELIMINARY]
-    centres.month("2008-12", preliminary=False)
+    centres.grib_month("2008-12")
     centres.sea("2008-12", 31, preliminary=False)
     monkeypatch.undo()
     assert nights.run("2009-03-09").changed
