@@ -19,12 +19,13 @@ Source:
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulator.data.readers.chlorophyll import LEAST_SEEN
 from emulator.data.readers.products import Offering
-from emulator.data.readers.surface_months import Edition, Field, indexed, offer
+from emulator.data.readers.surface_months import STEP, Edition, indexed, offer
 
 _ANY = re.compile(r"cmems_(?:mod|obs-\w+)_")
 """How names of datasets begin."""
@@ -39,12 +40,15 @@ class Dataset:
         named: Matches names of its datasets; its group is the edition.
         editions: The editions, the best first, and whether each is final.
         sources: The name in the files of each canonical variable.
+        least: Share of a cell that must have values, as ``surface_months.offer``
+            takes it: of a model or an analysis, which ends at the coast, any.
     """
 
     title: str
     named: re.Pattern[str]
     editions: Mapping[str, bool]
     sources: Mapping[str, str]
+    least: float = 0.0
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -71,6 +75,7 @@ CHLOROPHYLL = Dataset(
     named=re.compile(r"cmems_obs-oc_glo_bgc-plankton_(my|nrt)_l4-multi-4km_P1M"),
     editions={"my": True, "nrt": False},
     sources={"chlos": "CHL"},
+    least=LEAST_SEEN,
 )
 
 
@@ -79,7 +84,7 @@ def find(
     folder: Path,
     names: Sequence[str],
     *,
-    becomes: Callable[[Field], Field] = lambda field: field,
+    step: float = STEP,
 ) -> Offering:
     """Return the months that a folder has of a product.
 
@@ -87,7 +92,7 @@ def find(
         dataset: The product; files of others in the folder are left alone.
         folder: Holds files of months, in folders or not.
         names: Variables that are wanted, of the product's.
-        becomes: What is made of each field, as ``surface_months.offer`` takes it.
+        step: Degrees of the smallest cells that are told.
     """
     offering = Offering(dataset.title)
     paths: dict[str, list[Path]] = {edition: [] for edition in dataset.editions}
@@ -105,7 +110,8 @@ def find(
         Edition(indexed(paths[edition], offering), is_final)
         for edition, is_final in dataset.editions.items()
     ]
-    offer(offering, editions, dataset.sources, names, becomes=becomes)
+    least = dataset.least
+    offer(offering, editions, dataset.sources, names, step=step, least=least)
     if not offering.months:
         needed = ", ".join(dataset.sources[name] for name in names)
         offering.refused.append(

@@ -76,10 +76,11 @@ PRODUCTS = {
         _as_it_lies(partial(copernicus_marine.find, copernicus_marine.SALINITY)),
     ),
     "chlorophyll_cci": Product(
-        chlorophyll.VARIABLES, _as_it_lies(chlorophyll.find_cci)
+        chlorophyll.VARIABLES, _as_it_lies(chlorophyll.find)
     ),
     "chlorophyll_copernicus": Product(
-        chlorophyll.VARIABLES, _as_it_lies(chlorophyll.find_copernicus)
+        copernicus_marine.CHLOROPHYLL.variables,
+        _as_it_lies(partial(copernicus_marine.find, copernicus_marine.CHLOROPHYLL)),
     ),
 }
 """The products, by the name of their reader in catalog entries and settings."""

@@ -3,19 +3,24 @@
 Products of the sea come as months, alone or many in a file, with or without levels of
 depth, and in editions: a consolidated one and others that reach further and will be
 replaced. A month is taken from the first edition that has all of it.
+
+Fields of 1/12 degree or 4 km are ten to forty times those of other forcing, and the
+months of a reanalysis would fill any memory: they are averaged over cells of a quarter
+degree as they are read.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from emulator.carbon.errors import GridMismatchError, UnitsError, UserError
-from emulator.carbon.grid import Grid
+from emulator.carbon.grid import Grid, overlap
 from emulator.carbon.units import convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.readers import steps
@@ -34,8 +39,14 @@ log = logging.getLogger(__name__)
 
 Field = tuple[NDArray[np.floating], Grid]
 
+STEP = 0.25
+"""Degrees of the smallest cells that are told."""
+
 SHALLOW = 5.0
 """m; a level deeper than this is not the surface. The first of GLORYS is at 0.5 m."""
+
+_ROUNDING = 1e-6
+"""Of shares of cells and of degrees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +89,8 @@ def offer(
     sources: Mapping[str, str],
     names: Sequence[str],
     *,
-    becomes: Callable[[Field], Field] = lambda field: field,
+    step: float = STEP,
+    least: float = 0.0,
 ) -> None:
     """Put the months that editions have into an offering.
 
@@ -87,8 +99,10 @@ def offer(
         editions: The best first.
         sources: The name in the files of each canonical variable.
         names: Variables that are wanted, of ``sources``.
-        becomes: What is made of each field, e.g. one on a coarser grid.
+        step: Degrees of the smallest cells that are told.
+        least: Share of a cell that must have values, where smaller ones make it up.
     """
+    told = partial(_read, sources, step, least)
     newest: np.datetime64 | None = None
     for edition in editions:
         having = {name: edition.having(sources[name]) for name in names}
@@ -97,7 +111,7 @@ def offer(
             files = {name: one[month] for name, one in having.items() if month in one}
             if month in offering.months or len(files) < len(having):
                 continue
-            read = partial(_read, files, sources, month, edition.is_final, becomes)
+            read = partial(told, files, month, edition.is_final)
             paths = dict.fromkeys(file.path for file in files.values())
             offering.months[month] = Piece(tuple(paths), read)
     if newest is not None and newest not in offering.months:
@@ -105,18 +119,19 @@ def offer(
 
 
 def _read(
-    files: Mapping[str, StepFile],
     sources: Mapping[str, str],
+    step: float,
+    least: float,
+    files: Mapping[str, StepFile],
     month: np.datetime64,
     is_final: bool,
-    becomes: Callable[[Field], Field],
     names: tuple[str, ...],
 ) -> Told:
     """Return variables of a month."""
-    found = {
-        name: becomes(surface(files[name], sources[name], month, VARIABLES[name].units))
-        for name in names
-    }
+    found = {}
+    for name in names:
+        field = surface(files[name], sources[name], month, VARIABLES[name].units)
+        found[name] = coarser(field, step, least)
     grid = found[names[0]][1]
     for name, (_, other) in found.items():
         if not other.matches(grid):
@@ -168,6 +183,34 @@ def surface(file: StepFile, name: str, month: np.datetime64, units: str) -> Fiel
             path,
         )
     return convert(values, stated, units), Grid(lats, lons)
+
+
+def coarser(field: Field, step: float, least: float) -> Field:
+    """Return the mean of a field over cells of ``step`` degrees, by area.
+
+    Args:
+        field: Values, NaN where there is none, of shape (lat, lon), and their grid.
+            One whose cells are not smaller is given back as it is.
+        step: Degrees.
+        least: Share of a cell that must have values, 0 to 1; with 0 any does.
+
+    Returns:
+        The mean over what has values, NaN where that is less than ``least`` of the
+        cell or nothing, and the grid.
+    """
+    values, source = field
+    if source.lon[1] - source.lon[0] > step * (1 - _ROUNDING):
+        return field
+    target = Grid.regular(step)
+    rows, columns = (sparse.csr_array(one) for one in overlap(source, target))
+    there = ~np.isnan(values)
+    amount = (rows @ np.where(there, values, 0)) @ columns.T
+    share = (rows @ there.astype(np.float32)) @ columns.T
+    # Shares are sums of differences of sines: 9 cells of 36 may be a hair less.
+    is_enough = share > max(_ROUNDING, least * (1 - _ROUNDING))
+    mean = np.full(target.shape, np.nan)
+    np.divide(amount, share, out=mean, where=is_enough)
+    return mean, target
 
 
 def _shallowest(

@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 
 from emulator.carbon.errors import GridMismatchError
-from emulator.data.readers.copernicus_marine import PHYSICS, SALINITY, find
+from emulator.carbon.grid import Grid
+from emulator.data.readers.copernicus_marine import (
+    CHLOROPHYLL,
+    PHYSICS,
+    SALINITY,
+    find,
+)
 from emulator.data.readers.products import Offering
-from tests.data.marine_files import DEPTHS, MONTHLY, glorys, salinity
+from tests.data.marine_files import CHLOROPHYLL as CHLOROPHYLL_DATASET
+from tests.data.marine_files import DEPTHS, MONTHLY, chlorophyll, glorys, salinity
 from tests.data.marine_files import SALINITY as SALINITY_DATASET
 
 # Rows as in GLORYS12: the last is centred on the pole, none is south of 80 S.
@@ -190,3 +197,44 @@ def test_a_damaged_file_is_refused_and_others_serve(tmp_path: Path) -> None:
     offering = find(PHYSICS, tmp_path, NAMES)
     assert list(map(str, offering.months)) == ["2024-05"]
     assert "mean_2024-06.nc cannot be read: it is truncated" in offering.refused[0]
+
+
+def test_chlorophyll_has_editions(tmp_path: Path) -> None:
+    for edition, month, value in (
+        ("my", "2020-05", 1.0),
+        ("nrt", "2020-05", 3.0),
+        ("nrt", "2020-06", 4.0),
+    ):
+        dataset = CHLOROPHYLL_DATASET.format(edition=edition)
+        # A coarse cell is 6 x 6 of these. In the first a sixth was seen: too little.
+        values = np.full((12, 24), value)
+        values[:, 1:6] = np.nan
+        path = tmp_path / month[:4] / f"{month.replace('-', '')}01_{dataset}.nc"
+        chlorophyll(path, month, values, name="CHL", fill=-999.0)
+    offering = find(CHLOROPHYLL, tmp_path, ["chlos"], step=90.0)
+    assert offering.refused == []
+    may, june = (piece.read(("chlos",)) for piece in offering.months.values())
+    assert (may.is_final, june.is_final) == (True, False)
+    for told, value in ((may, 1e-6), (june, 4e-6)):
+        assert told.grid.shape == (2, 4)
+        assert np.isnan(told.fields["chlos"][:, 0]).all()
+        np.testing.assert_allclose(told.fields["chlos"][:, 1:], value, rtol=1e-6)
+
+
+def test_fine_cells_are_told_as_coarser_ones(tmp_path: Path) -> None:
+    # Rows of 30 degrees and columns of 45 make cells of 90, where there is any sea.
+    write(tmp_path, "my", "2024-05", 0.0)
+    (piece,) = find(PHYSICS, tmp_path, NAMES, step=90.0).months.values()
+    told = piece.read(NAMES)
+    assert told.grid.matches(Grid.regular(90.0))
+    # The column of the first cell from 180 W is that centred on it, half of it, which
+    # with the one at 135 W and half of that at 90 W makes 90 degrees.
+    edges = np.sin(np.deg2rad([0, 15, 45, 75, 90]))
+    rows = np.diff(edges) / edges[-1]
+    cells_north = cells(50.0)[2:]
+    columns = cells_north[:, [0, 1, 2]] @ np.array([0.25, 0.5, 0.25])
+    np.testing.assert_allclose(told.fields["mlotst"][1, 0], rows @ columns, atol=1e-4)
+    # The fourth column has no value, and leaves the mean to the others.
+    weights = np.array([0.25, 0.25])
+    columns = cells_north[:, [2, 4]] @ weights / weights.sum()
+    np.testing.assert_allclose(told.fields["mlotst"][1, 1], rows @ columns, atol=1e-4)
