@@ -1,6 +1,7 @@
 """``train``: a store and settings in, a run's folder with trained members out."""
 
 import importlib.metadata
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from emulator.carbon.timeaxis import YearSplit, years_of
 from emulator.data.stores import TRAINING_SCHEMA, open_store
 from emulator.data.windows import Cube, Cut, load_cube
 from emulator.learning.checkpoint import CHECKPOINT_FILE, Checkpoint, save_checkpoint
+from emulator.learning.drift import control_drifts
 from emulator.learning.metrics import METRICS_FILE, MetricsFile
 from emulator.learning.settings import (
     LoggerSettings,
@@ -83,10 +85,11 @@ def train(
     cube = _whole_cube(settings, store, cut)
     known = with_known_labels(cube, settings)
     weak = _weak_labels(settings, cube, known)
+    drift = json.dumps(control_drifts(store))
     with _computing(settings.machine.threads):
         for seed in missing:
             log.info("Training member %d in %s.", seed, folders[seed])
-            _train_member(settings, split, known, store, run_dir, seed, weak)
+            _train_member(settings, split, known, store, run_dir, seed, weak, drift)
     return run_dir
 
 
@@ -266,6 +269,7 @@ def _train_member(
     run_dir: Path,
     seed: int,
     weak: WeakLabels | None,
+    drift: str,
 ) -> None:
     """Choose the steps on validation years, refit if asked, write ``emulator.pt``."""
     folder = run_dir / "members" / str(seed)
@@ -299,7 +303,7 @@ def _train_member(
         )
     fitted_on = "train and validation" if settings.learning.refit else "train"
     checkpoint = _checkpoint(
-        settings, cube, store, outcome, seed, validation, fitted_on, weak
+        settings, cube, store, outcome, seed, validation, fitted_on, weak, drift
     )
     save_checkpoint(checkpoint, folder / CHECKPOINT_FILE)
 
@@ -313,6 +317,7 @@ def _checkpoint(
     validation: float,
     fitted_on: str,
     weak: WeakLabels | None = None,
+    drift: str = "{}",
 ) -> Checkpoint:
     """Return what a member leaves behind."""
     months = cube.months[outcome.chosen.any(axis=0)]
@@ -341,6 +346,7 @@ def _checkpoint(
             "transductive": outcome.is_transductive or bool(weak and weak.of_test),
             "weak_labels": weak.about if weak else "",
             "weak_years": weak.years if weak else {},
+            "drift": drift,
             "first_month": str(months[0]),
             "last_month": str(months[-1]),
         },

@@ -211,6 +211,7 @@ class Emulator:
             "fitted_on": about["fitted_on"],
             "run": str(self.first.settings.get("name", "")),
             "members": json.dumps([member.about["seed"] for member in self.members]),
+            "drift": about.get("drift", "{}"),
         }
 
     def hindcast(

@@ -24,7 +24,7 @@ from emulator.carbon.grid import Grid
 from emulator.carbon.regions import latitude_bands
 from emulator.carbon.timeaxis import MONTHS_PER_YEAR, years_of
 from emulator.data.readers.workbook import Workbook
-from emulator.nightly import series
+from emulator.nightly import ocean_sink, series
 from emulator.nightly.budget import BUDGET_UNITS, FRACTIONS, SINKS
 from emulator.nightly.budget_settings import WORKBOOK_TARGETS, BudgetSettings
 from emulator.nightly.evidence import not_of_the_world
@@ -165,6 +165,8 @@ def _of_flux(
     flux, asked = SINKS[domain], settings.adjustment
     teacher = f"{domain}_teacher"
     months = series.teacher_months(sink_map, flux)
+    if flux == ocean_sink.FLUX:
+        months = ocean_sink.without_drift(sink_map, months, settings)
     years = np.unique(years_of(months["time"].to_numpy()))
     names = [str(name) for name in months[teacher].to_numpy()]
     members = _members(names, asked.members_of(domain), domain)

@@ -10,6 +10,9 @@ TARGETS = ("off", "ensemble", "models", "own", "published")
 WORKBOOK_TARGETS = ("models", "own", "published")
 """Those that are columns of a workbook of the Global Carbon Budget."""
 
+RIVERS = ("off", "regnier2022", "resplandy2018", "gcb2021", "jacobson2007")
+"""River fluxes by name; see ``emulator.carbon.river``."""
+
 DEFINITIONS = ("unadjusted", "gcb2024", "gcb2025")
 """What the sinks of the closure are called by; see ``BudgetSettings``."""
 
@@ -84,6 +87,14 @@ class BudgetSettings:
         definition: "unadjusted": sinks as the teachers have them. "gcb2024" and
             "gcb2025": the sinks of the closure as that edition defines them.
         products: Ocean teachers that are products of observed fCO2, not models.
+        drift: "control": the drift that the control of an ocean model shows is taken
+            off its totals where they become S_OCEAN; "off": not at all.
+        river: River carbon that is added to products where they become S_OCEAN, one of
+            ``RIVERS``.
+        river_map: A map of it, in whose proportions latitude bands share it; None: it
+            is known for the globe alone.
+        coverage: "stated": products as far as they reach; "scaled": to the whole sea of
+            the run, by the share of it in which they have a flux.
         workbook: An edition of the Global Carbon Budget under its published name; None
             without.
         co2: Monthly global CO2 of NOAA with its trend, a .csv; None without.
@@ -100,6 +111,10 @@ class BudgetSettings:
     adjustment: AdjustmentSettings = field(default_factory=AdjustmentSettings)
     definition: str = "unadjusted"
     products: list[str] = field(default_factory=list)
+    drift: str = "control"
+    river: str = "off"
+    river_map: str | None = None
+    coverage: str = "stated"
     workbook: str | None = None
     co2: str | None = None
     mauna_loa: str | None = None
@@ -118,6 +133,9 @@ class BudgetSettings:
         for name, value, known in (
             ("definition", self.definition, DEFINITIONS),
             ("simulation", self.simulation, SIMULATIONS),
+            ("drift", self.drift, ("control", "off")),
+            ("river", self.river, RIVERS),
+            ("coverage", self.coverage, ("stated", "scaled")),
         ):
             if value not in known:
                 raise SettingsError(
@@ -130,6 +148,11 @@ class BudgetSettings:
                     f"budget.references holds {period}, but a period is [first year, "
                     f"last year], e.g. [1991, 2020]."
                 )
+        if self.river_map and self.river == "off":
+            raise SettingsError(
+                f"budget.river_map is given, but budget.river is 'off'. Name the flux "
+                f"that the map shares out, one of {', '.join(RIVERS[1:])}."
+            )
         if self.growth_years < 1 or self.longest < 0:
             raise SettingsError(
                 f"budget.growth_years is {self.growth_years} and budget.longest "

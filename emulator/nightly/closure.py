@@ -34,7 +34,7 @@ from emulator.data.readers.carbon_monitor import MonthlyEmissions
 from emulator.data.readers.co2_record import Co2Record
 from emulator.data.readers.workbook import Workbook
 from emulator.evaluation.calibration import normal_multiple
-from emulator.nightly import series
+from emulator.nightly import ocean_sink, series
 from emulator.nightly.adjust import WINDOW
 from emulator.nightly.budget import BUDGET_UNITS
 from emulator.nightly.budget_settings import BudgetSettings
@@ -151,7 +151,7 @@ def closure(
         nbp = _sink(totals, "nbp", period, settings)
         found = found.merge(_land(nbp, terms, period, axis, settings.simulation))
     if reason is None and records.book is not None:
-        about |= _said(settings, records.book, records)
+        about |= _said(totals, settings, records.book, records)
     found.attrs = {ATTRIBUTE: json.dumps(about, sort_keys=True)}
     return found
 
@@ -223,6 +223,10 @@ def _sink(
     if f"budget_{period}_adjusted" in totals:
         chosen = {WINDOW: settings.adjustment.window}
         mean = totals[f"budget_{period}_adjusted"].sel(chosen)
+    elif flux == ocean_sink.FLUX and f"ocean_{period}" in totals:
+        named = totals[f"ocean_{period}"].sel(ocean_number="s_ocean", region="globe")
+        if bool(named.notnull().any()):
+            return np.asarray(named.to_numpy())
     values: Array = mean.sel(flux=flux, region="globe").to_numpy()
     return values
 
@@ -235,6 +239,7 @@ def _defined_ocean(
     if "fgco2" not in totals.get_index("flux"):
         return np.full(years.size, np.nan)
     rates = series.teacher_months(totals, "fgco2").sel(region="globe")
+    rates = ocean_sink.without_drift(totals, rates, settings)
     if "fgco2_adjustment" in totals:
         chosen = {WINDOW: settings.adjustment.window}
         offset = totals["fgco2_adjustment"].sel(chosen).sel(region="globe")
@@ -524,7 +529,18 @@ def _of_growth(
     )
 
 
-def _said(settings: BudgetSettings, book: Workbook, records: Records) -> dict[str, Any]:
+def _of_ocean(totals: xr.Dataset, settings: BudgetSettings) -> str:
+    """Return what S_OCEAN is."""
+    if ocean_sink.DRIFT not in totals or not ocean_sink.is_drift_known(
+        totals, settings
+    ):
+        return "simulation A of the models; the drift of their control B is in it"
+    return "simulation A of the models less the drift that their control B shows"
+
+
+def _said(
+    totals: xr.Dataset, settings: BudgetSettings, book: Workbook, records: Records
+) -> dict[str, Any]:
     """Return what the closure rests on."""
     how = f"grown on as in the last {settings.growth_years} years"
     if records.carbon_monitor is not None:
@@ -537,7 +553,7 @@ def _said(settings: BudgetSettings, book: Workbook, records: Records) -> dict[st
         "e_fos after it": how,
         "e_luc after it": "as in the last year",
         "cement after it": "as in the last year",
-        "s_ocean": "simulation A of the models; the drift of their control B is in it",
+        "s_ocean": _of_ocean(totals, settings),
     }
     for record in (records.co2, records.mauna_loa):
         if record is not None:

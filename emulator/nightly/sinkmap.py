@@ -36,7 +36,15 @@ from emulator.data.stores import code_version
 from emulator.evaluation import figures
 from emulator.evaluation.champion import CURRENT, find_champion
 from emulator.learning.inference import Emulator, open_run
-from emulator.nightly import completion, intervals, layout, picture, provenance, publish
+from emulator.nightly import (
+    completion,
+    intervals,
+    layout,
+    ocean_sink,
+    picture,
+    provenance,
+    publish,
+)
 from emulator.nightly.budget import FRACTIONS, SINKS, regional_totals
 from emulator.nightly.inputs import OWN_WEATHER, find_store, read_forcing
 from emulator.nightly.predictions import ask, described
@@ -136,9 +144,12 @@ def assemble(
     sink_map = sink_map.merge(_budgets(sink_map, grid))
     sink_map = sink_map.merge(completion.of_budgets(sink_map, predictions))
     sink_map = sink_map.merge(intervals.of_budgets(sink_map, predictions))
+    sea = ocean_sink.of_map(sink_map, predictions)
+    sink_map = sink_map.merge(sea)
     for name, field in sink_map.data_vars.items():
         field.attrs["coverage_content_type"] = provenance.content_type(str(name))
     sink_map.attrs = {
+        **sea.attrs,
         **provenance.root_attributes(predictions, issued, version),
         **provenance.coverage_attributes(sink_map),
     }

@@ -6,13 +6,13 @@ anew, whichever months are new.
 
 import xarray as xr
 
-from emulator.nightly import provenance, series
+from emulator.nightly import ocean_sink, provenance, series
 from emulator.nightly.adjust import WINDOW, adjusted
 from emulator.nightly.budget_settings import BudgetSettings
 from emulator.nightly.closure import Records, closure, read_records
 from emulator.nightly.evidence import not_of_the_world
 
-_ADDED = (WINDOW, "reference", "term", "land_number", "co2_record")
+_ADDED = (WINDOW, "reference", "term", "land_number", "ocean_number", "co2_record")
 """Dimensions of what is added."""
 
 
@@ -40,10 +40,12 @@ def tables(sink_map: xr.Dataset, settings: BudgetSettings) -> xr.Dataset:
     records = Records()
     if not_of_the_world(sink_map) is None:
         records = read_records(settings)
+    sea = ocean_sink.numbers(totals, settings)
+    totals, found = totals.merge(sea), found.merge(sea)
     moved = adjusted(totals, settings, records.book)
     totals, found = totals.merge(moved), found.merge(moved)
     closed = closure(totals, settings, records)
-    found = found.merge(closed).assign_attrs(moved.attrs | closed.attrs)
+    found = found.merge(closed).assign_attrs(sea.attrs | moved.attrs | closed.attrs)
     for name, field in found.data_vars.items():
         field.attrs["coverage_content_type"] = provenance.content_type(str(name))
     return found

@@ -23,6 +23,7 @@ def sink_map(
     first: str = "1991-01",
     last: str = "2000-12",
     evidence: str = "testbed",
+    drift: str = "{}",
 ) -> xr.Dataset:
     """Return a map whose teachers take up given global rates, PgC yr-1, by year.
 
@@ -45,5 +46,5 @@ def sink_map(
             domain, first=first, last=last, teachers=tuple(rates), fraction=half,
             values=flux,
         )  # fmt: skip
-        parts[domain].attrs["evidence"] = evidence
+        parts[domain].attrs |= {"evidence": evidence, "drift": drift}
     return assemble(parts["land"], parts["ocean"])
