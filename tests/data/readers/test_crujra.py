@@ -13,6 +13,7 @@ from emulator.carbon.errors import (
     UserError,
 )
 from emulator.carbon.humidity import specific_humidity, vapour_pressure_deficit
+from emulator.data import catalog, readers
 from emulator.data.readers import crujra
 from emulator.data.readers.crujra import find
 from emulator.data.readers.products import Offering
@@ -251,3 +252,16 @@ def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(UserError, match="cannot be unpacked: it is truncated"):
         told(find(tmp_path, ["tas"]), "2000-02", "tas")
+
+
+def test_years_are_read_by_the_catalog(tmp_path: Path) -> None:
+    for year in (1999, 2000, 2001):
+        values = (year - 1998) * (1.0 + MONTH_OF_STEP)
+        year_file(tmp_path / "crujra", "pre", year, values, edition="v3.02")
+    entry = catalog.load("crujra")
+    found = readers.read(entry, "pr", None, tmp_path, years=(2000, 2001))
+    assert found.sizes == {"time": 24, "lat": 4, "lon": 8}
+    assert found.attrs["source_calendar"] == "noleap"
+    # Twice and thrice 1 to 12 mm in 6 hours.
+    amounts = np.concatenate([2 * np.arange(1.0, 13), 3 * np.arange(1.0, 13)])
+    np.testing.assert_allclose(found[:, 0, 0] * 21600, amounts, rtol=1e-6)

@@ -1,6 +1,7 @@
 """ERSSTv5: months of NCEI and of PSL, and the real file."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import netCDF4
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from emulator.carbon.errors import UnitsError
+from emulator.data import catalog, readers
 from emulator.data.readers.ersst import find
 from tests.data.marine_files import ersst_month, ersst_series
 
@@ -119,3 +121,16 @@ def test_the_real_file() -> None:
     # The year-round mean of the sea is 18 degC; August of 2015 was warmer than usual.
     assert all(17.5 < value < 19.0 for value in means.values())
     assert means["2015-08"] > means["2010-01"]
+
+
+@needs_shared_data
+def test_the_real_file_by_the_catalog() -> None:
+    entry = replace(catalog.load("ersstv5"), root="observed")
+    tos = readers.read(entry, "tos", None, SHARED, years=(2011, 2012))
+    assert tos.sizes == {"time": 24, "lat": 89, "lon": 180}
+    assert tos.attrs["units"] == "degC"
+    assert tos.attrs["source_file"] == "ersstv5_2010-2020.nc"
+    with netCDF4.Dataset(SHARED / "observed" / "ersstv5_2010-2020.nc") as file:
+        # January 2011 is the thirteenth month, the equator the forty-fifth row.
+        raw = np.ma.filled(file["sst"][12, 44], np.nan)
+    np.testing.assert_array_equal(tos[0, 44].to_numpy(), np.roll(raw, 90))

@@ -12,6 +12,18 @@ from emulator.data import catalog, readers
 from emulator.data.entry import Entry, parse_entry
 from tests.data.centre_files import LAT, LON, months, new_layout, oisst, uniform
 
+SHIPPED = (
+    "era5",
+    "oisst",
+    "crujra",
+    "ersstv5",
+    "glorys",
+    "multiobs_salinity",
+    "chlorophyll",
+    "chlorophyll_copernicus",
+)
+"""Entries of products that a folder holds."""
+
 
 def entry(reader: str, variable: str, **more: Any) -> Entry:
     said = {
@@ -109,7 +121,7 @@ def test_variables_must_be_known(tmp_path: Path) -> None:
 
 
 def test_shipped_entries_name_what_readers_know(tmp_path: Path) -> None:
-    for name in ("era5", "oisst"):
+    for name in SHIPPED:
         shipped = catalog.load(name)
         for variable in shipped.variables:
             with pytest.raises(TimeAxisError, match="final months none"):
