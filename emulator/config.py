@@ -11,6 +11,7 @@ from typing import cast
 from hydra.core.config_store import ConfigStore
 
 from emulator.carbon.errors import SettingsError
+from emulator.data.mapping import MappingSettings
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.evaluation.backcast_settings import BackcastSettings
 from emulator.evaluation.settings import (
@@ -73,6 +74,17 @@ class PrepareCommand:
     def store(self) -> DataSettings | ForcingSettings:
         """What is to be prepared."""
         return cast(DataSettings | ForcingSettings, self.data or self.forcing)
+
+
+@dataclass
+class MapCommand(MappingSettings):
+    """What ``map`` is told.
+
+    Attributes:
+        paths: Where things lie.
+    """
+
+    paths: PathsSettings = field(default_factory=PathsSettings)
 
 
 @dataclass
@@ -265,6 +277,7 @@ class DemoCommand:
 _COMMANDS: Mapping[str, type] = {
     "demo": DemoCommand,
     "prepare": PrepareCommand,
+    "map": MapCommand,
     "train": TrainSettings,
     "calibrate": CalibrateCommand,
     "backcast": BackcastCommand,

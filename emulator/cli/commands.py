@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.cli.backcasting import backcast
+from emulator.cli.mapping import map_forcing
 from emulator.cli.output import say, working
 from emulator.config import (
     AdaptCommand,
@@ -180,6 +181,7 @@ def make_store(settings: DataSettings | ForcingSettings, paths: PathsSettings) -
 
 WORK: Mapping[str, Callable[[Any], object]] = {
     "prepare": prepare,
+    "map": map_forcing,
     "train": train,
     "calibrate": calibrate,
     "backcast": backcast,

@@ -60,6 +60,23 @@ COMMANDS = {
         examples=("prepare data=testbed_land", "prepare forcing=lpjwsl_forcing"),
         groups=("data", "forcing"),
     ),
+    "map": Command(
+        summary="one forcing product as another would tell it",
+        text="Learns from the years that two prepared stores share how the forcing of\n"
+        "the one must be changed to be that of the other, month by month and cell by\n"
+        "cell, so that networks can run on a product that their teachers did not see.\n"
+        "Prints what is left in withheld years, and writes stores/maps/NAME-<hash>\n"
+        "(fit.zarr, shift.md, shift.json) and the mapped store, with which nights\n"
+        "begin; their source then says mapped_by=stores/maps/NAME-<hash>. With run=\n"
+        "it also tells what the product costs in carbon. 'by' takes a map that was\n"
+        "learned before.",
+        examples=(
+            "map product=era5_land onto=crujra_land",
+            "map product=era5_land onto=crujra_land methods.pr=quantiles",
+            "map product=era5_land onto=stores/trendy-0123abcd.zarr run=runs/RUN",
+            "map product=era5_longer by=stores/maps/era5_onto_crujra-0123abcd",
+        ),
+    ),
     "train": Command(
         summary="fit an emulator; -m sweeps",
         text="Trains on the store of data=NAME, which is prepared first where it is\n"

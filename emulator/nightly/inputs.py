@@ -22,31 +22,32 @@ OWN_WEATHER = "own_weather"
 _PASSED_ON = ("status", "coverage")
 
 
-def find_store(name: str, domain: str, stores_root: Path) -> Path:
+def find_store(name: str, domain: str | None, stores_root: Path) -> Path:
     """Return the store that a name or path means, for one domain.
 
     Args:
         name: A path, or the name of a store below ``stores_root`` without its hash:
             NAME, or NAME of NAME_<domain>.
-        domain: "land" or "ocean".
+        domain: "land" or "ocean"; None where the name alone must tell.
         stores_root: Folder of the prepared stores.
 
     Raises:
         StoreError: If there is no such store, or more than one.
     """
+    names = [name] if domain is None else [name, f"{name}_{domain}"]
     if Path(name).is_dir():
         return Path(name)
     found = [
         path
-        for wanted in (name, f"{name}_{domain}")
+        for wanted in names
         for path in sorted(stores_root.glob(f"{wanted}-*.zarr"))
         if path.stem.rpartition("-")[0] == wanted
     ]
     if not found:
         raise StoreError(
-            f"There is no forcing {name!r} for the {domain}: neither a path nor a "
-            f"store in {stores_root}. Make it with `sink-emulator prepare "
-            f"forcing={name}`, or give the path of a store."
+            f"There is no forcing {name!r}{f' for the {domain}' if domain else ''}: "
+            f"neither a path nor a store in {stores_root}. Make it with "
+            f"`sink-emulator prepare forcing={name}`, or give the path of a store."
         )
     if len(found) > 1:
         raise StoreError(
