@@ -1,6 +1,7 @@
 """Find, open and identify files; whatever is wrong with a file as a file."""
 
 import hashlib
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,11 @@ import xarray as xr
 from emulator.carbon.errors import CatalogError, UserError
 from emulator.data.entry import Entry
 from emulator.data.readers.archives import NETCDF_STARTS, START, SUFFIXES, unpacked
+
+
+_NETCDF = threading.RLock()
+"""Held by who opens or reads: the NetCDF library crashes if two threads do so at once,
+and the filters of warnings are those of all threads."""
 
 
 def find_files(
@@ -131,10 +137,10 @@ def open_netcdf(path: Path) -> Iterator[xr.Dataset]:
         try:
             # Files of other groups carry attributes that xarray comments on; what
             # matters in them is checked here by value.
-            with warnings.catch_warnings():
+            with _NETCDF, warnings.catch_warnings():
                 warnings.simplefilter("ignore", xr.SerializationWarning)
                 opened = xr.open_dataset(
-                    plain, engine="netcdf4", decode_cf=False, cache=False
+                    plain, engine="netcdf4", decode_cf=False, cache=False, lock=_NETCDF
                 )
         except (OSError, RuntimeError, ValueError) as error:
             raise truncated(path, str(error)) from None
