@@ -97,35 +97,35 @@ class Place:
 
     def begin(self, span: tuple[int, int]) -> np.datetime64:
         """Return the first month of the file that holds the years of ``span``."""
-        month: np.datetime64 = self.first + self._number(span) * self.shard
+        month: np.datetime64 = self.first + self._number(span[0]) * self.shard
         return month
 
     def path(self, flux: str, span: tuple[int, int]) -> str:
         """Return the file of a flux that holds the years of ``span``."""
         simulation, teacher = self.indices
-        return f"{flux}/c/{simulation}/{teacher}/{self._number(span)}/0/0"
+        return f"{flux}/c/{simulation}/{teacher}/{self._number(span[0])}/0/0"
 
     def write(
-        self, flux: str, span: tuple[int, int], values: NDArray[np.float32]
-    ) -> str:
-        """Write the labels of the years of ``span``; return the checksum of the file.
+        self, array: Any, years: tuple[int, int], values: NDArray[np.float32]
+    ) -> None:
+        """Write labels of some years, which are all labels of the files they touch.
 
-        The file is written at once: written in two parts it would be written twice.
+        Those files are written at once: in two parts each would be written twice.
         """
-        begin = self._number(span) * self.shard
-        end = min(begin + self.shard, self.months)
+        begin = self._number(years[0]) * self.shard
+        end = min((self._number(years[1]) + 1) * self.shard, self.months)
         whole = np.full((end - begin, *self.grid.shape), np.nan, np.float32)
-        january = np.datetime64(f"{span[0]:04d}-01", "M")
-        skipped = int((january - self.first).astype(int)) - begin
+        skipped = self._month(years[0]) - begin
         whole[skipped : skipped + len(values)] = values
-        array: Any = zarr.open_group(self.stage, mode="r+", use_consolidated=False)
-        array[flux][(*self.indices, slice(begin, end))] = whole
-        path = self.stage / self.path(flux, span)
-        return readers.checksum(path) if path.exists() else ""
+        array[(*self.indices, slice(begin, end))] = whole
 
-    def _number(self, span: tuple[int, int]) -> int:
-        january = np.datetime64(f"{span[0]:04d}-01", "M")
-        return int((january - self.first).astype(int)) // self.shard
+    def _month(self, year: int) -> int:
+        """Return the place of a January on the time axis of the store."""
+        return int((np.datetime64(f"{year:04d}-01", "M") - self.first).astype(int))
+
+    def _number(self, year: int) -> int:
+        """Return the number of the file that holds a year."""
+        return self._month(year) // self.shard
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +149,11 @@ class Block:
     place: Place
     pieces: tuple[tuple[tuple[int, int], str], ...]
     unpacked: Path
+
+    @property
+    def years(self) -> tuple[int, int]:
+        """First and last year."""
+        return self.pieces[0][0][0], self.pieces[-1][0][1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +251,7 @@ def fill_block(block: Block) -> list[Piece]:
     Arguments and errors are those of ``write_labels``.
     """
     entry, place = block.entry, block.place
-    years = block.pieces[0][0][0], block.pieces[-1][0][1]
+    years = block.years
     with keeping_unpacked(block.unpacked):
         read = {}
         for name in block.fluxes:
@@ -260,38 +265,46 @@ def fill_block(block: Block) -> list[Piece]:
             _require_same_grid(flux, first, source)
         own_area = readers.process_area(entry, source, block.data_root)
         own_share = readers.read_fraction(entry, block.data_root)
+    spans = [span for span, _ in block.pieces]
+    starts = [12 * (first - years[0]) for first, _ in spans]
+    lengths = [12 * (last - first + 1) for first, last in spans]
+    parts = [slice(b, b + n) for b, n in zip(starts, lengths, strict=True)]
+    group: Any = zarr.open_group(place.stage, mode="r+", use_consolidated=False)
+    files: dict[str, list[PieceFile]] = {}
+    for name, field in read.items():
+        values = _per_domain(field, own_share, place.share, place.grid)
+        labelled = [
+            packed_mask(~np.isnan(values[inside]).all(axis=0) & (place.share > 0))
+            for inside in parts
+        ]
+        if place.dropped.any():
+            values = np.where(place.dropped, np.float32(np.nan), values)
+        place.write(group[name], years, values)
+        attrs = {str(name): str(value) for name, value in field.attrs.items()}
+        paths = [place.path(name, span) for span in spans]
+        files[name] = [
+            PieceFile(path, _checksum(place.stage / path), attrs, mask)
+            for path, mask in zip(paths, labelled, strict=True)
+        ]
     done = []
-    for span, name in block.pieces:
-        begin = 12 * (span[0] - years[0])
-        inside = slice(begin, begin + 12 * (span[1] - span[0] + 1))
-        some = {flux: values[inside] for flux, values in read.items()}
-        measures = measure(entry, some, own_area)
-        files = {
-            flux: _fill(flux, values, own_share, place, span)
-            for flux, values in some.items()
-        }
-        gross = _gross(some[block.fluxes[0]], own_share, own_area, place)
-        piece = Piece(name, span, source.describe(), measures, gross, files)
+    for number, (span, made_from) in enumerate(block.pieces):
+        some = {flux: field[parts[number]] for flux, field in read.items()}
+        piece = Piece(
+            made_from,
+            span,
+            source.describe(),
+            measure(entry, some, own_area),
+            _gross(some[block.fluxes[0]], own_share, own_area, place),
+            {flux: found[number] for flux, found in files.items()},
+        )
         piece.note(place.stage)
         done.append(piece)
     return done
 
 
-def _fill(
-    flux: str,
-    field: xr.DataArray,
-    own_share: xr.DataArray | None,
-    place: Place,
-    span: tuple[int, int],
-) -> PieceFile:
-    """Bring some years of a flux onto the grid of the store and write them."""
-    values = _per_domain(field, own_share, place.share, place.grid)
-    labelled = packed_mask(~np.isnan(values).all(axis=0) & (place.share > 0))
-    if place.dropped.any():
-        values = np.where(place.dropped, np.float32(np.nan), values)
-    sha256 = place.write(flux, span, values)
-    attrs = {str(name): str(value) for name, value in field.attrs.items()}
-    return PieceFile(place.path(flux, span), sha256, attrs, labelled)
+def _checksum(path: Path) -> str:
+    """Return the checksum of a file of a store; none is written where all is NaN."""
+    return readers.checksum(path) if path.exists() else ""
 
 
 def _gross(
@@ -395,10 +408,7 @@ def _memory(
     blocks: list[Block], shape: tuple[int, int] | None, place: Place, fluxes: int
 ) -> float:
     """Return the bytes that the largest block needs."""
-    longest = max(
-        (block.pieces[-1][0][1] - block.pieces[0][0][0] + 1 for block in blocks),
-        default=1,
-    )
+    longest = max((b.years[1] - b.years[0] + 1 for b in blocks), default=1)
     cells = float(np.prod(shape or place.grid.shape) + np.prod(place.grid.shape))
     return 12 * longest * 4 * cells * (fluxes + COPIES)
 
