@@ -14,8 +14,8 @@ Source:
     Keys: ecCodes, ECMWF; expver, stream and steps: ERA5 data documentation, ECMWF.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -58,12 +58,14 @@ class _Message:
 
     Attributes:
         offset: Where it begins, bytes.
+        valid: The hour at which it is valid.
         units: Of its values.
         is_final: Whether it is of ERA5, not ERA5T.
         step: Hours since its forecast began.
     """
 
     offset: int
+    valid: np.datetime64
     units: str
     is_final: bool
     step: int
@@ -98,9 +100,9 @@ def index(path: Path, measure: str, *, counts_on: bool) -> list[StepFile]:
             name = str(eccodes.codes_get(message, "cfVarName"))
             if measure == "h":
                 _require_amount(eccodes, message, name, path, counts_on=counts_on)
-            when = _valid(eccodes, message)
+            other = _described(eccodes, message, path)
             known = found.setdefault(name, {})
-            known[when] = _better(known.get(when), _described(eccodes, message, path))
+            known[other.valid] = _better(known.get(other.valid), other)
     if not found:
         raise UserError(
             f"{path} holds no GRIB message, but fields are needed. Get it again."
@@ -125,7 +127,13 @@ def _read(
     with _opened(path) as (eccodes, file):
         for one in wanted:
             file.seek(one.offset)
-            for message in _messages(eccodes, file, path, is_whole=True):
+            with closing(_messages(eccodes, file, path, is_whole=True)) as following:
+                message = next(following, None)
+                if message is None or not _is(eccodes, message, name, one):
+                    raise UserError(
+                        f"{path} has no '{name}' of {one.valid} where it was: it was "
+                        f"replaced. Run again when the download is over."
+                    )
                 key = str(eccodes.codes_get(message, "md5GridSection"))
                 if key not in grids:
                     grids[key] = _centres(eccodes, message, path)
@@ -133,7 +141,6 @@ def _read(
                 eccodes.codes_set(message, "missingValue", _MISSING)
                 raw = eccodes.codes_get_values(message).reshape(lat.size, lon.size)
                 fields.append(without_fills(raw, {}))
-                break
     units = {one.units for one in wanted}
     if len(grids) > 1 or len(units) > 1:
         raise GridMismatchError(
@@ -162,7 +169,7 @@ def _opened(path: Path) -> Iterator[tuple[ModuleType, BinaryIO]]:
 
 def _messages(
     eccodes: ModuleType, file: BinaryIO, path: Path, *, is_whole: bool = False
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield the messages from here on; only their keys, or with values, too."""
     while True:
         try:
@@ -180,6 +187,12 @@ def _messages(
             eccodes.codes_release(found)
 
 
+def _is(eccodes: ModuleType, message: Any, name: str, described: _Message) -> bool:
+    """Return whether a message is the one that was found there before."""
+    same_name = eccodes.codes_get(message, "cfVarName") == name
+    return bool(same_name and _valid(eccodes, message) == described.valid)
+
+
 def _described(eccodes: ModuleType, message: Any, path: Path) -> _Message:
     """Return what keys say of a message."""
     stream = _stated(eccodes, message, "stream")
@@ -194,6 +207,7 @@ def _described(eccodes: ModuleType, message: Any, path: Path) -> _Message:
         (version,) = versions_of([stated], path)
     return _Message(
         int(eccodes.codes_get(message, "offset")),
+        _valid(eccodes, message),
         str(eccodes.codes_get(message, "units")),
         bool(version == FINAL_VERSION),
         int(eccodes.codes_get(message, "endStep")),

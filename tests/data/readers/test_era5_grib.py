@@ -251,6 +251,19 @@ def test_grids_are_regular_and_one(tmp_path: Path) -> None:
         found.slab("t2m", found.steps)
 
 
+def test_a_file_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "monthly" / "a.grib"
+    both = {"t2m": uniform([280.0]), "d2m": uniform([270.0])}
+    grib(path, months("2025-06", 1), both)
+    piece = era5.find(tmp_path, ["tas"], tmp_path / "unpacked").months[JUNE]
+    grib(path, months("2025-06", 1), dict(reversed(both.items())))
+    with pytest.raises(UserError, match="has no 't2m' of 2025-06-01T00 where it was"):
+        piece.read(("tas",))
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match="has no 't2m' of 2025-06-01T00 where it was"):
+        piece.read(("tas",))
+
+
 def test_eccodes_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = grib(
         tmp_path / "monthly" / "a.grib", months("2025-06", 1), {"t2m": uniform([280])}
