@@ -11,6 +11,7 @@ from typing import cast
 from hydra.core.config_store import ConfigStore
 
 from emulator.carbon.errors import SettingsError
+from emulator.data.fetch_settings import FetchSettings
 from emulator.data.mapping import MappingSettings
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.evaluation.backcast_settings import BackcastSettings
@@ -161,6 +162,17 @@ class BackcastCommand:
 
 
 @dataclass
+class CatalogCommand(FetchSettings):
+    """What ``catalog fetch`` is told.
+
+    Attributes:
+        paths: Where things lie.
+    """
+
+    paths: PathsSettings = field(default_factory=PathsSettings)
+
+
+@dataclass
 class EvaluateCommand(EvaluateSettings):
     """What ``evaluate`` is told.
 
@@ -275,6 +287,7 @@ class DemoCommand:
 
 
 _COMMANDS: Mapping[str, type] = {
+    "catalog": CatalogCommand,
     "demo": DemoCommand,
     "prepare": PrepareCommand,
     "map": MapCommand,

@@ -82,11 +82,12 @@ def test_help_is_immediate_and_imports_nothing_heavy(arguments: list[str]) -> No
         (["nightly", "stats"], "say nothing, or one of run, status, health, replay"),
         (["nightly", "status", "health"], "say nothing, or one of run, status"),
         (["nightly", "--from", "2024-01-01"], "--from and --to belong to `nightly re"),
-        (["catalog", "show"], "'show' takes one, 'check' one or more"),
-        (["catalog", "show", "biomes", "era5"], "'show' takes one, 'check' one or"),
-        (["catalog", "check"], "'show' takes one, 'check' one or more"),
+        (["catalog", "show"], "'show' takes one, 'check' and 'fetch' one or more"),
+        (["catalog", "show", "biomes", "era5"], "'show' takes one, 'check' and"),
+        (["catalog", "check"], "'show' takes one, 'check' and 'fetch' one or more"),
         (["catalog", "list", "--json"], "--json belongs to `catalog check`"),
         (["catalog", "list", "lpjwsl"], "'list' takes no name"),
+        (["catalog", "fetch"], "'check' and 'fetch' one or more"),
     ],
 )
 def test_bad_usage_exits_with_two(

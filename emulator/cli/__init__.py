@@ -17,7 +17,7 @@ from pathlib import Path
 from emulator.carbon.errors import SanityError, SourceError, UserError
 from emulator.cli.descriptions import COMMANDS, PROGRAM, details
 
-CATALOG_ACTIONS = ("list", "show", "check")
+CATALOG_ACTIONS = ("list", "show", "check", "fetch")
 NIGHTLY_ACTIONS = ("run", "status", "health", "replay")
 
 EXIT_CODES: dict[type[UserError], int] = {SourceError: 3, SanityError: 4}
@@ -142,16 +142,18 @@ def _add_options(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _split_catalog(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Take ``list``, ``show NAME`` or ``check NAME ...`` off the overrides."""
+    """Take ``list``, ``show NAME``, ``check|fetch NAME ...`` off the overrides."""
     words = [text for text in asked.overrides if "=" not in text]
     asked.overrides = [text for text in asked.overrides if "=" in text]
     if not words or words[0] not in CATALOG_ACTIONS:
         parser.error(f"say one of {', '.join(CATALOG_ACTIONS)}")
     asked.action, *asked.names = words
-    count, is_check = len(asked.names), asked.action == "check"
-    if count < 1 if is_check else count != (asked.action == "show"):
-        parser.error("'list' takes no name, 'show' takes one, 'check' one or more")
-    if asked.json and not is_check:
+    count, takes_many = len(asked.names), asked.action in ("check", "fetch")
+    if count < 1 if takes_many else count != (asked.action == "show"):
+        parser.error(
+            "'list' takes no name, 'show' takes one, 'check' and 'fetch' one or more"
+        )
+    if asked.json and asked.action != "check":
         parser.error("--json belongs to `catalog check`")
 
 
@@ -169,7 +171,11 @@ def _split_nightly(asked: argparse.Namespace, parser: argparse.ArgumentParser) -
 
 def _run(asked: argparse.Namespace) -> None:
     """Import what the command needs, and run it."""
-    if asked.command == "catalog":
+    if asked.command == "catalog" and asked.action == "fetch":
+        from emulator.cli import fetching
+
+        fetching.fetch(asked.names, asked.overrides)
+    elif asked.command == "catalog":
         from emulator.cli import catalog
 
         catalog.run(asked.action, asked.names, asked.overrides, as_json=asked.json)
@@ -189,6 +195,8 @@ def _set_up_logging(debug: bool) -> None:
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    # At DEBUG it tells whole addresses, and a query may hold a key.
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager

@@ -35,22 +35,28 @@ COMMANDS = {
         examples=("demo", "demo grid_step=10 first=1980"),
     ),
     "catalog": Command(
-        summary="what can be used: list, show NAME, check NAME",
+        summary="what can be used: list, show, check NAME; fetch NAME gets it",
         text="'list' names every product, 'show NAME' prints its entry, 'check NAME'\n"
         "reads its files and says whether they are complete and sane: files, period,\n"
         "grid, units, sign, totals by decade, closure, coverage. Several names are\n"
         "checked one after the other, and of a round such as trendy_v14 every model\n"
         "that has files. workbook=FILE puts the model's column of a Global Carbon\n"
-        "Budget beside its totals. Exit code 1 if something must be mended.",
+        "Budget beside its totals. Exit code 1 if something must be mended.\n"
+        "'fetch NAME' brings what is lacking of its files below paths.data, goes on\n"
+        "with what broke off, and keeps checksums there, in checksums.lock. Exit code\n"
+        "3 if a source failed: the same command goes on. Logins are read from\n"
+        "~/.netrc; policies that want it are accepted by name.",
         examples=(
             "catalog list",
             "catalog show lpjwsl",
             "catalog check lpjwsl",
             "catalog check trendy_v14 workbook=Global_Carbon_Budget_2024_v1.0.xlsx",
             "catalog check lpjwsl --json",
+            "catalog fetch trendy_v14.clm variables=[nbp] accept=[trendy_v14]",
+            "catalog fetch oisst years=[2020,2024] dry_run=true",
         ),
-        usage="[options] list | show NAME | check NAME ... [paths.data=FOLDER]"
-        " [workbook=FILE]",
+        usage="[options] list | show NAME | check NAME ... | fetch NAME ..."
+        " [paths.data=FOLDER] [workbook=FILE] [KEY=VALUE ...]",
     ),
     "prepare": Command(
         summary="files of teachers and forcing in, one training store out",

@@ -34,6 +34,9 @@ LONGEST_WAIT = 300.0
 """Seconds that are waited at most before another try: who asks for more is down."""
 
 _CHUNK = 2**16
+_LONGEST_MESSAGE = 2**20
+"""Bytes of what a server may send instead of data: shorter answers are looked into."""
+
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers of a server that may be others a moment later (RFC 9110, RFC 6585)."""
 
@@ -198,7 +201,7 @@ def fetch(
         try:
             return _fetch_once(job)
         except (SourceError, requests.RequestException) as error:
-            refused = _told(error, url, _GOES_ON if resumes else _AGAIN)
+            refused = _told(error, url, job.again)
             if attempt == patience.retries or not _may_pass(error):
                 raise refused from None
             wait = _wait(error, attempt, patience)
@@ -234,6 +237,11 @@ def size_of(url: str, patience: Patience) -> int | None:
         except (requests.RequestException, SourceError):
             return None  # the transfer itself will tell why
         return fetch_partial.version_of(answer, url).length if answer.ok else None
+
+
+def stage_of(target: Path) -> Path:
+    """Return where a file is while it is not whole."""
+    return target.with_name(f".{target.name}.partial")
 
 
 def is_remote(url: str) -> bool:
@@ -272,7 +280,11 @@ class _Job:
 
     @property
     def stage(self) -> Path:
-        return self.target.with_name(f".{self.target.name}.partial")
+        return stage_of(self.target)
+
+    @property
+    def again(self) -> str:
+        return _GOES_ON if self.resumes else _AGAIN
 
     def count(self, size: int) -> None:
         if self.company is not None:
@@ -391,10 +403,12 @@ _NO_SUCH_PART = (requests.codes.partial, requests.codes.requested_range_not_sati
 
 def _write(job: _Job, response: requests.Response, offset: int) -> None:
     """Write what a response brings behind the first ``offset`` bytes of the stage."""
+    version = fetch_partial.version_of(response, shown(job.url))
+    if version.length is not None and version.length > _LONGEST_MESSAGE:
+        _require_size(job, version.length)  # before gigabytes come in vain
     with job.stage.open("r+b" if offset else "wb") as file:
         if not offset and job.resumes:
             # Only now: the note must not stand beside the beginning of another version.
-            version = fetch_partial.version_of(response, shown(job.url))
             fetch_partial.note(job.stage, version)
         file.seek(offset)
         counted = offset
@@ -404,18 +418,13 @@ def _write(job: _Job, response: requests.Response, offset: int) -> None:
                 file.write(chunk)
                 counted += len(chunk)
                 job.count(len(chunk))
-            _require_all(response, counted)
+            if version.length not in (None, counted):
+                what = f"{counted} of {version.length} bytes"
+                raise requests.exceptions.ChunkedEncodingError(what)
         except (requests.RequestException, OSError):
             job.count(-counted)  # it is counted again when it is gone on with
             raise
         _flush(file)
-
-
-def _require_all(response: requests.Response, size: int) -> None:
-    """Refuse less, or more, than the server itself announced."""
-    length = fetch_partial.version_of(response, "").length
-    if length not in (None, size):
-        raise requests.exceptions.ChunkedEncodingError(f"{size} of {length} bytes")
 
 
 def _chunks(response: requests.Response, deadline_s: float) -> Iterator[bytes]:
@@ -440,19 +449,21 @@ def _flush(file: IO[bytes]) -> None:
 
 def _require_announced(job: _Job) -> None:
     """Refuse what is not the file that was announced, and say what it is instead."""
-    again = _GOES_ON if job.resumes else _AGAIN
     require_plausible(job.stage, job.target.name, shown(job.url))
-    found = job.stage.stat().st_size
+    _require_size(job, job.stage.stat().st_size)
+    if job.sha256 is not None and (came := _sha256(job.stage)) != job.sha256:
+        raise SourceError(
+            f"{shown(job.url)} has the wrong checksum: SHA-256 {came[:12]}... came, "
+            f"{job.sha256[:12]}... was announced. {job.again}"
+        )
+
+
+def _require_size(job: _Job, found: int) -> None:
     if job.size is not None and found != job.size:
         what = "truncated" if found < job.size else "longer than announced"
         raise SourceError(
             f"{shown(job.url)} is {what}: {found} bytes came, {job.size} were "
-            f"announced. {again}"
-        )
-    if job.sha256 is not None and (came := _sha256(job.stage)) != job.sha256:
-        raise SourceError(
-            f"{shown(job.url)} has the wrong checksum: SHA-256 {came[:12]}... came, "
-            f"{job.sha256[:12]}... was announced. {again}"
+            f"announced. {job.again}"
         )
 
 
