@@ -16,7 +16,7 @@ from typing import Literal
 
 from emulator.carbon.errors import CatalogError, UnitsError
 
-Role = Literal["flux", "pool", "forcing", "static", "state"]
+Role = Literal["flux", "pool", "forcing", "static", "state", "index"]
 Domain = Literal["land", "ocean", "both"]
 
 
@@ -30,7 +30,8 @@ class Variable:
         standard_name: CF standard name, or None where CF has none.
         units: Canonical unit.
         role: What the emulator does with it; a ``state`` is an answer of the teacher
-            that is neither a flux nor a pool of carbon.
+            that is neither a flux nor a pool of carbon, an ``index`` a number for the
+            globe that stands in a table.
         domain: Where it exists.
         lower: Smallest plausible value, canonical unit.
         upper: Largest plausible value, canonical unit.
@@ -148,6 +149,18 @@ _ALL = (
     Variable("co2_normal", "Mole fraction of CO2 in air, mean of 30 years to the month",
              "mole_fraction_of_carbon_dioxide_in_air",
              "1e-6", "forcing", "both", 150.0, 3000.0),
+    # Peat and deforestation fires of a month give off up to some 10 kg m-2.
+    Variable("fireobs", "Carbon emitted by fires as seen from space, into the air",
+             None, RATE, "forcing", "land", -_ROUNDING, 1e-5),
+    # The strongest El Nino was 2.6 K.
+    Variable("oni", "Oceanic Nino Index: Nino 3.4 anomaly, mean of three months",
+             None, "K", "index", "both", -5.0, 5.0),
+    Variable("roni", "Relative Oceanic Nino Index: the same less that of the tropics",
+             None, "K", "index", "both", -5.0, 5.0),
+    Variable("co2_growth", "Growth of CO2 in air from January to January",
+             None, "1e-6 yr-1", "index", "both", -5.0, 10.0),
+    Variable("e_fos", "Fossil emissions of carbon of the world, without carbonation",
+             None, "PgC yr-1", "index", "both", 0.0, 30.0),
     # A quarter of the sphere: no map has larger cells.
     Variable("area", "Area of the grid cell",
              "cell_area", "m2", "static", "both", 0.0, 1.3e14),

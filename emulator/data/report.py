@@ -171,11 +171,18 @@ def check(
                 f"'{entry.root}'."
             )
     else:
-        for values in _read_all(entry, None, data_root, report).values():
+        fields = _read_all(entry, None, data_root, report)
+        for values in fields.values():
             try:
                 report.overridden += check_forcing(entry, values)
             except UserError as error:
                 report.problems.append(str(error))
+        # Of forcing, only the carbon of fires has a total that anybody knows.
+        if "fireobs" in fields:
+            fires = fields["fireobs"]
+            area = Grid(fires.lat.values, fires.lon.values).cell_area()
+            annual = {"fireobs": annual_totals(fires, area)}
+            report.totals[""] = _totals_by_decade(annual)
     return report
 
 

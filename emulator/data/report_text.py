@@ -58,7 +58,7 @@ def _notes(report: CheckReport) -> list[str]:
     notes += [
         f"{simulation}: sign not tested: annual, or without the months that tell"
         for simulation in report.totals
-        if simulation not in report.signs
+        if simulation and simulation not in report.signs
     ]
     notes += [
         f"{simulation}: nbp differs from its components by {share:.2%} of GPP"
@@ -117,7 +117,7 @@ def _fields_table(fields: Sequence[FieldReport]) -> str:
 
 def _totals_table(simulation: str, decades: Mapping[str, Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(name for row in decades.values() for name in row))
-    rows = [(f"{simulation}, PgC per year", *names)]
+    rows = [(", ".join(filter(None, (simulation, "PgC per year"))), *names)]
     for span, values in decades.items():
         cells = (f"{values[n]:.2f}" if n in values else "" for n in names)
         rows.append((span, *cells))

@@ -10,11 +10,15 @@ from emulator.carbon.variables import VARIABLES, Variable, require_units, variab
 AGREED = (
     "nbp gpp npp ra rh fFire fLuc cVeg cSoil cLitter mrso lai evapotrans fgco2 spco2 "
     "dissicos wo50 tas pr rsds rlds huss vpd sfcWind tos tosforc siconc tauu sos "
-    "mlotst chlos co2 co2_normal area land_fraction sea_fraction elevation sand clay "
+    "mlotst chlos fireobs oni roni co2_growth e_fos co2 co2_normal area "
+    "land_fraction sea_fraction elevation sand clay "
     "ice_fraction forestFrac otherNaturalFrac cropFrac pastureFrac urbanFrac "
     "iceWaterFrac forestLossFrac forestGainFrac forestAge"
 )
-WITHOUT_STANDARD_NAME = {"forestLossFrac", "forestGainFrac", "forestAge"}
+WITHOUT_STANDARD_NAME = {
+    *("forestLossFrac", "forestGainFrac", "forestAge"),
+    *("fireobs", "oni", "roni", "co2_growth", "e_fos"),
+}
 
 
 def test_vocabulary_is_the_agreed_one_and_names_are_unique() -> None:

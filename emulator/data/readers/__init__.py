@@ -22,6 +22,7 @@ from emulator.data.readers import (
     gridded,
     luh,
     prepared,
+    records,
     tables,
     trendy,
 )
@@ -44,6 +45,7 @@ READERS: dict[str, Reader] = {
     "gridded": gridded.read,
     "table": tables.read,
     "luh": luh.read,
+    "record": records.read,
     **dict.fromkeys(PRODUCTS, prepared.read),
 }
 """The reader of each family of files, by the name that catalog entries use."""

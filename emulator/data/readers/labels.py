@@ -17,6 +17,7 @@ from emulator.data.readers.fields import (
     pick_variable,
 )
 from emulator.data.readers.files import match_files, open_netcdf
+from emulator.data.readers.fires import grouped_field
 
 
 def read_regions(entry: Entry, target: Grid, data_root: Path) -> RegionSet:
@@ -86,6 +87,8 @@ def read_regions(entry: Entry, target: Grid, data_root: Path) -> RegionSet:
 
 def _labels(dataset: xr.Dataset, path: Path, name: str) -> Field:
     """Return labels of an open file; where no mask holds, -1."""
+    if "/" in name:  # in a group, as GFED4.1s has its regions
+        return grouped_field(path, name)
     variable = pick_variable(dataset, name, path, 2)
     flat = horizontal_dims(variable, path)
     long = [d for d in variable.dims if d not in flat and variable.sizes[d] > 1]

@@ -19,6 +19,7 @@ from emulator.data.readers import (
     era5,
     era5_quantities,
     ersst,
+    fires,
     jra3q,
     ncep,
     oisst,
@@ -75,12 +76,19 @@ PRODUCTS = {
         copernicus_marine.SALINITY.variables,
         _as_it_lies(partial(copernicus_marine.find, copernicus_marine.SALINITY)),
     ),
-    "chlorophyll_cci": Product(
-        chlorophyll.VARIABLES, _as_it_lies(chlorophyll.find)
-    ),
+    "chlorophyll_cci": Product(chlorophyll.VARIABLES, _as_it_lies(chlorophyll.find)),
     "chlorophyll_copernicus": Product(
         copernicus_marine.CHLOROPHYLL.variables,
         _as_it_lies(partial(copernicus_marine.find, copernicus_marine.CHLOROPHYLL)),
+    ),
+    "gfed4": Product(
+        fires.VARIABLES, _in_folder(lambda folder, *_: fires.find_gfed4(folder))
+    ),
+    "gfed5": Product(
+        fires.VARIABLES, _in_folder(lambda folder, *_: fires.find_gfed5(folder))
+    ),
+    "gfas": Product(
+        fires.VARIABLES, _in_folder(lambda folder, *_: fires.find_gfas(folder))
     ),
 }
 """The products, by the name of their reader in catalog entries and settings."""

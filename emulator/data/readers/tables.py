@@ -29,14 +29,7 @@ def read(
     The value of a year stands for each of its months. Arguments and errors are those
     of ``emulator.data.readers.read``.
     """
-    paths = find_files(entry, variable, simulation, data_root)
-    if len(paths) > 1:
-        raise CatalogError(
-            f"{len(paths)} files match '{variable}' of catalog entry '{entry.name}' "
-            f"({paths[0].name} to {paths[-1].name}), but a table is one file. Narrow "
-            f"'files'."
-        )
-    path = paths[0]
+    path = one_file(entry, variable, simulation, data_root)
     name = entry.variables[variable].name or variable
     layout = entry.table or TableLayout(year="year")
     if path.suffix in (".nc", ".nc4"):
@@ -50,9 +43,39 @@ def read(
             f"in '{VARIABLES[variable].units}'. Declare variables.{variable}.units in "
             f"the catalog entry '{entry.name}'."
         )
-    if layout.annual_mean:
-        months, values = _annual_means(months, values)
     wanted = wanted_years(entry, simulation, years)
+    return as_series(entry, variable, path, months, values, units, name, wanted)
+
+
+def as_series(
+    entry: Entry,
+    variable: str,
+    path: Path,
+    months: NDArray[np.datetime64],
+    values: NDArray[np.float64],
+    units: str,
+    name: str,
+    wanted: Years | None,
+) -> xr.DataArray:
+    """Return values of months as readers return a series.
+
+    Args:
+        entry: The catalog entry; its ``table`` may ask for annual means.
+        variable: Canonical name.
+        path: The file.
+        months: Of the values, datetime64[M]; shape (time,).
+        values: In ``units``; shape (time,).
+        units: Their unit.
+        name: What the values are called in the file.
+        wanted: Years to return; all when None.
+
+    Raises:
+        TimeAxisError: If a month of the wanted years is not there once.
+        UserError: If one has no value.
+    """
+    is_annual = entry.table is not None and entry.table.annual_mean
+    if is_annual:
+        months, values = _annual_means(months, values)
     months, values = _within(months, values, wanted, path)
     source = entry.variables[variable]
     values = convert(values, units, VARIABLES[variable].units) * source.scale
@@ -63,12 +86,30 @@ def read(
         "source_units": units,
         "source_name": name,
         "frequency": "month",
-        "cell_methods": "time: mean (annual)" if layout.annual_mean else "time: mean",
+        "cell_methods": "time: mean (annual)" if is_annual else "time: mean",
         "sha256": checksum(path),
         "catalog_entry": entry.name,
     }
     coords = {"time": months.astype("datetime64[ns]")}
     return xr.DataArray(values, coords, ("time",), name=variable, attrs=attrs)
+
+
+def one_file(
+    entry: Entry, variable: str, simulation: str | None, data_root: Path
+) -> Path:
+    """Return the file of a table.
+
+    Raises:
+        CatalogError: If there is none, or several.
+    """
+    paths = find_files(entry, variable, simulation, data_root)
+    if len(paths) > 1:
+        raise CatalogError(
+            f"{len(paths)} files match '{variable}' of catalog entry '{entry.name}' "
+            f"({paths[0].name} to {paths[-1].name}), but a table is one file. Narrow "
+            f"'files'."
+        )
+    return paths[0]
 
 
 def _read_netcdf(
@@ -94,7 +135,7 @@ def _read_netcdf(
         units = attribute(variable, "units")
     months = axis.months
     if axis.frequency == "year":
-        months, values = _spread(months, values)
+        months, values = spread(months, values)
     return months, values, units
 
 
@@ -135,7 +176,7 @@ def _read_text(
         return months, values
     year = _numbers(columns, layout.year or "year", path).astype(np.int64)
     if layout.month is None:
-        return _spread(((year - 1970) * 12).astype("datetime64[M]"), values)
+        return spread(((year - 1970) * 12).astype("datetime64[M]"), values)
     month = _numbers(columns, layout.month, path).astype(np.int64)
     return ((year - 1970) * 12 + month - 1).astype("datetime64[M]"), values
 
@@ -161,7 +202,7 @@ def _numbers(
         ) from None
 
 
-def _spread(
+def spread(
     years: NDArray[np.datetime64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
     """Give each month the value of its year."""
@@ -180,7 +221,7 @@ def _annual_means(
     complete, count = np.unique(year, return_counts=True)
     complete = complete[count == 12]
     means = np.array([values[year == one].mean() for one in complete])
-    return _spread(complete.astype("datetime64[M]"), means)
+    return spread(complete.astype("datetime64[M]"), means)
 
 
 def _within(
