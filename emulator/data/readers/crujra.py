@@ -257,6 +257,11 @@ def _year(files: _Files, names: tuple[str, ...], year: int) -> _Means:
         held = [
             _Steps(stack.enter_context(open_netcdf(file.path)), file) for file in used
         ]
+        if len({one.units for one in held}) > 1:
+            raise UnitsError(
+                f"{held[0].path} is in {held[0].units!r}, but {held[1].path} in "
+                f"{held[1].units!r}. Get both from one edition."
+            )
         means = []
         for number in range(12):
             begin = A_DAY * sum(DAYS[:number])

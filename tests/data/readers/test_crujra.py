@@ -126,6 +126,13 @@ def test_wind_is_the_mean_of_speeds(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["sfcWind"], on_land(5.0), rtol=1e-7)
 
 
+def test_winds_share_a_unit(tmp_path: Path) -> None:
+    year_file(tmp_path, "ugrd", 2000, EVEN)
+    year_file(tmp_path, "vgrd", 2000, EVEN, units="cm/s")
+    with pytest.raises(UnitsError, match=r"ugrd.*is in 'm/s', but .*vgrd.* in 'cm/s'"):
+        told(find(tmp_path, ["sfcWind"]), "2000-02", "sfcWind")
+
+
 def test_cells_keep_their_place(tmp_path: Path) -> None:
     cells = np.arange(32.0).reshape(SHAPE)
     lon = np.roll(LON % 360, 4)
