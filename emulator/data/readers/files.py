@@ -14,8 +14,7 @@ from emulator.carbon.errors import CatalogError, UserError
 from emulator.data.entry import Entry
 from emulator.data.readers.archives import NETCDF_STARTS, START, SUFFIXES, unpacked
 
-
-_NETCDF = threading.RLock()
+NETCDF = threading.RLock()
 """Held by who opens or reads: the NetCDF library crashes if two threads do so at once,
 and the filters of warnings are those of all threads."""
 
@@ -137,10 +136,10 @@ def open_netcdf(path: Path) -> Iterator[xr.Dataset]:
         try:
             # Files of other groups carry attributes that xarray comments on; what
             # matters in them is checked here by value.
-            with _NETCDF, warnings.catch_warnings():
+            with NETCDF, warnings.catch_warnings():
                 warnings.simplefilter("ignore", xr.SerializationWarning)
                 opened = xr.open_dataset(
-                    plain, engine="netcdf4", decode_cf=False, cache=False, lock=_NETCDF
+                    plain, engine="netcdf4", decode_cf=False, cache=False, lock=NETCDF
                 )
         except (OSError, RuntimeError, ValueError) as error:
             raise truncated(path, str(error)) from None

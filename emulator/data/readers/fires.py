@@ -38,7 +38,7 @@ from emulator.data.readers.fields import (
     canonical_grid,
     without_fills,
 )
-from emulator.data.readers.files import open_netcdf, truncated
+from emulator.data.readers.files import NETCDF, open_netcdf, truncated
 from emulator.data.readers.products import Offering, Piece, Told
 
 Array = NDArray[np.float64]
@@ -181,7 +181,7 @@ def _or_refused(offering: Offering, folder: Path, wanted: str) -> Offering:
 @contextmanager
 def _groups(path: Path) -> Iterator[netCDF4.Dataset]:
     """Open a file with its groups, after what is checked of every file."""
-    with open_netcdf(path):
+    with open_netcdf(path), NETCDF:
         try:
             file = netCDF4.Dataset(path)
         except OSError as error:
