@@ -81,6 +81,7 @@ def budget_rows(sink_map: xr.Dataset) -> Iterator[list[str]]:
     yield ["", f"Evidence: {sink_map.attrs.get('evidence', 'not stated')}"]
     yield ["", f"Issued: {sink_map.attrs.get('date_created', 'not stated')}"]
     yield ["", f"Closure: {json.dumps(about, sort_keys=True)}"]
+    yield ["", f"Ocean: {sink_map.attrs.get('ocean', 'not stated')}"]
     yield ["", f"Adjustment: {sink_map.attrs.get('adjustment', 'not stated')}"]
     yield ["GtC/yr"]
     names = list(_COLUMNS.values())
@@ -128,6 +129,11 @@ def _series_rows(sink_map: xr.Dataset, period: str) -> Iterator[list[str]]:
         if field is not None:
             for each in field[along].to_numpy():
                 columns[f"{named}_{each}"] = field.sel({along: each})
+    numbers = sink_map.get(f"ocean_{period}")
+    if numbers is not None:
+        # A column beside that of the teachers as they are; empty on land.
+        sink = numbers.sel(ocean_number="s_ocean").expand_dims(flux=["fgco2"])
+        columns["s_ocean"] = sink.reindex(flux=sink_map["flux"])
     order = ("flux", "region", dim)
     values = [each.transpose(*order).to_numpy() for each in columns.values()]
     steps = sink_map[dim].to_numpy()

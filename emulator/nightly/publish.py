@@ -31,7 +31,7 @@ _HERE, _RENAME_EXCHANGE = -100, 2
 
 _LABELS = (
     "bound", "flux", "region", "land_teacher", "ocean_teacher",
-    "reference", "term", "land_number", "co2_record",
+    "reference", "term", "land_number", "ocean_number", "co2_record",
 )  # fmt: skip
 _MONTHS_PER_CHUNK = 12
 

@@ -1,4 +1,5 @@
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +221,29 @@ def test_tables_are_made_anew_over_those_of_an_earlier_night(
     again = tables(simulated, settings)
     for name in again.data_vars:
         xr.testing.assert_identical(again[name], simulated[name])
+
+
+def test_the_named_ocean_sink_stands_beside_the_teachers_as_they_are(
+    tmp_path: Path,
+) -> None:
+    fit = {
+        "form": "constant", "first": 1, "last": 40, "control": "B", "year_one": 1970,
+        "level": [-0.5, -0.1, -0.3, -0.1, 0.0], "slope": [0.0] * 5,
+    }  # fmt: skip
+    regions = ["globe", "north", "tropics", "south", "other"]
+    drift = json.dumps({"regions": regions, "teachers": {"C": fit}})
+    given = sink_map({"A": np.ones(10)}, {"C": np.full(10, 2.0)}, drift=drift)
+    found = tables(given, BudgetSettings())
+    whole = given.merge(found).assign_attrs(given.attrs | found.attrs)
+    write_tables(whole, tmp_path)
+    for row in rows(tmp_path / "annual.csv"):
+        if row["region"] == "other":
+            continue
+        if row["flux"] == "nbp":
+            assert row["s_ocean"] == ""
+        if row["flux"] == "fgco2" and row["region"] == "globe":
+            gained = float(row["s_ocean"]) - float(row["PgC_per_year"])
+            assert gained == pytest.approx(0.5, rel=3e-3)
+    assert "constant fit to simulation B" in (tmp_path / "budget.csv").read_text()
+    # netCDF holds the numbers under their names, as all labels.
+    assert "ocean_number_name" in for_netcdf(whole)

@@ -51,7 +51,12 @@ def content(sink_map: xr.Dataset) -> dict[str, Any] | None:
 
 def section(sink_map: xr.Dataset) -> str:
     """Return tables of closure, numbers of the land and adjusted levels, as HTML."""
-    parts = [_closure(sink_map), _land(sink_map), _levels(sink_map)]
+    parts = [
+        _closure(sink_map),
+        _numbers(sink_map, "land"),
+        _numbers(sink_map, "ocean"),
+        _levels(sink_map),
+    ]
     return "".join(part for part in parts if part)
 
 
@@ -87,15 +92,16 @@ def _closure(sink_map: xr.Dataset) -> str:
     )
 
 
-def _land(sink_map: xr.Dataset) -> str:
-    """Return the numbers of the land that are known, each under its own name."""
-    if "land_year" not in sink_map:
+def _numbers(sink_map: xr.Dataset, domain: str) -> str:
+    """Return the numbers of a domain that are known, each under its own name."""
+    if f"{domain}_year" not in sink_map:
         return ""
-    values = sink_map["land_year"].transpose("land_number", "year").to_numpy()
+    field, number = sink_map[f"{domain}_year"], f"{domain}_number"
+    if "region" in field.dims:
+        field = field.sel(region="globe")
+    values = field.transpose(number, "year").to_numpy()
     known = np.isfinite(values).any(axis=1)
-    names = [
-        n for n, k in zip(labels(sink_map, "land_number"), known, strict=True) if k
-    ]
+    names = [n for n, k in zip(labels(sink_map, number), known, strict=True) if k]
     if not names:
         return ""
     rows = [
@@ -103,9 +109,9 @@ def _land(sink_map: xr.Dataset) -> str:
         for year, column in zip(steps(sink_map, "year"), values[known].T, strict=True)
         if np.isfinite(column).any()
     ]
-    what = markup.text(sink_map["land_year"].attrs.get("comment", ""))
+    what = markup.text(field.attrs.get("comment", ""))
     return _unfold(
-        "Numbers of the land, by name",
+        f"Numbers of the {domain}, by name",
         markup.table("Globe, PgC yr⁻¹", ["Year", *names], rows[::-1])
         + f'<p class="note">{what}</p>',
     )

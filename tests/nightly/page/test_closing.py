@@ -53,6 +53,20 @@ def test_a_map_without_closure_says_why_if_it_knows() -> None:
     assert "Means are not adjusted. The weather" in found
 
 
+def test_numbers_of_the_ocean_are_those_of_the_globe() -> None:
+    sink_map = small_map()
+    values = np.full((2, 5, 2), 9.0)
+    values[:, 0] = [[2.5, 2.75], [2.0, 2.25]]  # the globe comes first
+    attrs = {"comment": "s_ocean: without drift"}
+    sink_map = sink_map.assign(
+        ocean_year=(("ocean_number", "region", "year"), values, attrs)
+    ).assign_coords(ocean_number=np.array(["s_ocean", "s_ocean_raw"], dtype=object))
+    found = closing.section(sink_map)
+    assert "Numbers of the ocean, by name" in found
+    assert "2.75" in found
+    assert "9.00" not in found
+
+
 def test_numbers_of_the_land_keep_their_names() -> None:
     sink_map = small_map()
     values = np.array([[2.0, 2.1], [1.0, 1.25], [np.nan, np.nan]])
