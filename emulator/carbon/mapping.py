@@ -12,7 +12,7 @@ Fields are (time, ...) with any dimensions of cells behind, NaN where there is n
 
 Source:
     Additive for temperature, multiplicative for what is positive: Hempel et al. (2013),
-    Earth System Dynamics 4, 219-236. Quantile mapping: Deque (2007), Global and
+    Earth System Dynamics 4, 219-236. Quantile mapping: Déqué (2007), Global and
     Planetary Change 57, 16-26.
 """
 
