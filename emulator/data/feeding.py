@@ -32,7 +32,7 @@ from emulator.data.forcing_map import ForcingMap
 from emulator.data.offers import SourceSettings
 from emulator.data.readers.co2_record import Co2Record
 from emulator.data.readers.files import checksum
-from emulator.data.readers.offering import PRODUCTS
+from emulator.data.readers.offering import PRODUCTS, place_of
 from emulator.data.readers.products import Offering, Piece, Told, days_of, spanned
 from emulator.data.regrid import Regridding, conservative
 from emulator.data.writing import write_text, written_whole
@@ -255,9 +255,7 @@ def _require_same_co2(
 def _offering(
     product: ProductSettings, names: tuple[str, ...], unpacked: Path
 ) -> Offering:
-    place = product.folder
-    if "://" not in place:
-        place = str(Path(place).expanduser())
+    place = place_of(product.folder)
     return PRODUCTS[product.reader].find(place, names, unpacked)
 
 

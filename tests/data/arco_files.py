@@ -1,7 +1,7 @@
 """Zarr stores as Google's ARCO-ERA5 is laid out, from known values.
 
 The real store was out of reach: names and attributes follow its README, and the code of
-those who read it. It is of Zarr's version 2, a chunk an hour.
+those who read it. It is of Zarr's version 2, consolidated, with a chunk an hour.
 """
 
 from collections.abc import Mapping
@@ -80,4 +80,6 @@ def arco(
     if stop_era5t is not None:
         group.attrs["valid_time_stop_era5t"] = stop_era5t
     group.attrs["valid_time_start"] = str(first)[:10]
+    if version == 2:
+        zarr.consolidate_metadata(folder, zarr_format=2)
     return folder

@@ -45,6 +45,19 @@ class Product:
     find: Find
 
 
+def place_of(root: str, below: Path | None = None) -> str:
+    """Return where a product lies: a URL as it is, else a folder.
+
+    Args:
+        root: A URL or a folder.
+        below: The folder below which it lies, unless it is absolute.
+    """
+    if "://" in root:
+        return root
+    folder = Path(root).expanduser()
+    return str(below / folder if below else folder)
+
+
 def _in_folder(find: Callable[[Path, Sequence[str], Path], Offering]) -> Find:
     """Return how a product is found that is read from folders alone."""
     return lambda place, names, scratch: find(Path(place), names, scratch)

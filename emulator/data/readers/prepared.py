@@ -18,7 +18,7 @@ from emulator.carbon.grid import Grid
 from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import Entry, Years
 from emulator.data.readers.files import checksum
-from emulator.data.readers.offering import PRODUCTS
+from emulator.data.readers.offering import PRODUCTS, place_of
 from emulator.data.readers.products import Offering, spanned
 from emulator.data.readers.series import wanted_years
 
@@ -37,7 +37,7 @@ def read(
     Arguments and errors are those of ``emulator.data.readers.read``. The entry's root
     is the folder of the product; the names in its files are known.
     """
-    place = _place(data_root, entry.root)
+    place = place_of(entry.root, data_root)
     wanted = wanted_years(entry, simulation, years) or _ANY
     months: list[np.datetime64] = []
     fields: list[NDArray[np.float32]] = []
@@ -88,11 +88,6 @@ def read(
     coords = {"time": time, "lat": grid.lat, "lon": grid.lon}
     dims = ("time", "lat", "lon")
     return xr.DataArray(np.stack(fields), coords, dims, name=variable, attrs=attrs)
-
-
-def _place(data_root: Path, root: str) -> str:
-    """Return the folder, or the URL, where a product lies."""
-    return root if "://" in root else str(data_root / Path(root).expanduser())
 
 
 def _offering(entry: Entry, variable: str, place: str, scratch: Path) -> Offering:

@@ -4,16 +4,21 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import boto3
 import numpy as np
 import pytest
 import zarr
+from botocore.client import BaseClient
+from moto.server import ThreadedMotoServer
 from obstore.store import GCSStore
 
 from emulator.carbon.errors import SourceError, UnitsError
+from emulator.data import catalog, readers
 from emulator.data.readers import arco_era5
 from emulator.data.readers.arco_era5 import find
 from emulator.data.readers.products import Offering, Told
@@ -107,6 +112,27 @@ def test_all_variables_come_by_the_rules_of_era5(tmp_path: Path) -> None:
     assert corner(found, "rsds") == pytest.approx(200, rel=1e-6)
     # The wind turns round, and its mean vector is none.
     assert corner(found, "sfcWind") == pytest.approx(5, rel=1e-6)
+
+
+def test_forcing_is_prepared_from_final_months(tmp_path: Path) -> None:
+    first, length = np.datetime64("2025-06-01T00", "h"), 24 * 61
+    ends = {"stop": "2025-06-30", "stop_era5t": "2025-07-31"}
+    warm = {"t2m": 270.0 + np.arange(length) // 24}
+    store = arco(tmp_path / "arco.zarr", warm, first=first, laid_out=length, **ends)
+    shipped = replace(catalog.load("arco_era5"), root=str(store))
+    found = readers.read(shipped, "tas", None, tmp_path)
+    assert found["time"].to_numpy().astype("M8[M]").tolist() == [first.item().date()]
+    # Days of 270 to 299 K.
+    assert float(found[0, -1, 4]) == pytest.approx(284.5, rel=1e-6)
+    assert found.attrs["source_file"] == (
+        f"{store} 2025-06-01 final to {store} 2025-06-30 final"
+    )
+    assert found.attrs["source_name"] == "ARCO-ERA5"
+    again = readers.read(shipped, "tas", None, tmp_path).attrs["sha256"]
+    assert found.attrs["sha256"] == again
+    arco(store, {"t2m": warm["t2m"] + 1}, first=first, laid_out=length, **ends)
+    other = readers.read(shipped, "tas", None, tmp_path).attrs["sha256"]
+    assert other != again
 
 
 def without_values(store: Path) -> None:
@@ -223,7 +249,49 @@ def test_a_store_elsewhere(tmp_path: Path, served: str, version: int) -> None:
     assert "none.zarr cannot be read" in refused(f"{served}/none.zarr", tmp_path)
 
 
-def test_the_cloud_is_read_without_keys() -> None:
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseClient]:
+    """Run an S3 server with a bucket that everybody may read."""
+    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="made-up",
+        aws_secret_access_key="made-up-too",  # noqa: S106
+    )
+    client.create_bucket(Bucket="weather", ACL="public-read")
+    for name, value in (
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    yield client
+    running.stop()
+
+
+@pytest.mark.slow
+def test_an_object_store_is_read_without_keys(
+    tmp_path: Path, bucket: BaseClient
+) -> None:
+    store = arco(tmp_path / "arco.zarr", {"t2m": 280.0 + HOURS}, laid_out=120)
+    for path in store.rglob("*"):
+        if path.is_file():
+            bucket.put_object(
+                Bucket="weather",
+                Key=f"era5/{path.relative_to(store)}",
+                Body=path.read_bytes(),
+                ACL="public-read",
+            )
+    found = told("s3://weather/era5", "tas", MAY31, tmp_path / "kept")
+    assert corner(found, "tas") == pytest.approx(280 + 35.5, rel=1e-6)
+
+
+def test_googles_store_is_read_without_keys() -> None:
     opened = arco_era5._opened("gs://gcp-public-data-arco-era5/ar/full.zarr-v3")
     assert isinstance(opened.store, GCSStore)
     assert opened.store.config["skip_signature"] == "true"
