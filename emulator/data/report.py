@@ -1,12 +1,14 @@
 """Is a product complete and sane: what ``catalog check`` finds."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from emulator.carbon.errors import CatalogError, UserError
 from emulator.carbon.grid import Grid
@@ -19,12 +21,24 @@ from emulator.data.budget_column import (
     by_decade,
     compared_simulation,
 )
-from emulator.data.check import NET_FLUX, annual_totals, check_forcing, run_gates
+from emulator.data.check import (
+    NET_FLUX,
+    Measures,
+    annual_totals,
+    check_forcing,
+    judge,
+    measure,
+)
 from emulator.data.drift import DriftReport
 from emulator.data.drift import report as drift_report
-from emulator.data.entry import Entry
+from emulator.data.entry import Entry, Years
 from emulator.data.gates import extremes
+from emulator.data.readers.archives import keeping_unpacked
 from emulator.data.readers.workbook import Workbook
+
+BLOCK_YEARS = 10
+"""Years of a teacher that are held at once: seven fluxes at half a degree are 0.9 GB,
+of which the sums make three times as much."""
 
 _REGION_STEP = 1.0
 """Grid on which areas of regions are reported, degrees."""
@@ -171,7 +185,7 @@ def check(
                 f"'{entry.root}'."
             )
     else:
-        fields = _read_all(entry, None, data_root, report)
+        fields = _read_all(entry, data_root, report)
         for values in fields.values():
             try:
                 report.overridden += check_forcing(entry, values)
@@ -209,26 +223,20 @@ def _check_teacher(
 ) -> Annual | None:
     """Check one simulation; return the annual totals of its net flux."""
     net = NET_FLUX[entry.domain]
-    before = len(report.found)
-    fields = _read_all(entry, simulation, data_root, report)
-    fluxes = {n: v for n, v in fields.items() if VARIABLES[n].role == "flux"}
-    if len(report.found) == before:
+    counts = _find_all(entry, simulation, data_root, report)
+    if not counts:
         return None  # a simulation that one did not get is missing, not wrong
-    if net not in fluxes:
+    with keeping_unpacked():
+        measures, held = _measured(entry, simulation, [*counts], data_root, report)
+    report.fields += [field.report(simulation, counts[field.name]) for field in held]
+    if net not in {field.name for field in held}:
         report.problems.append(
             f"Simulation '{simulation}' of '{entry.name}' has no '{net}', the net flux "
             f"that a teacher needs. Get its file, or remove the simulation."
         )
-    if not fluxes:
+    if not measures or not measures.fluxes:
         return None
-    first = next(iter(fluxes.values()))
-    try:
-        grid = Grid(first.lat.values, first.lon.values)
-        area = readers.process_area(entry, grid, data_root, own_area=True)
-        found = run_gates(entry, simulation, fluxes, area)
-    except UserError as error:
-        report.problems.append(str(error))
-        return None
+    found = judge(entry, simulation, measures)
     report.problems += found.failures
     report.overridden += found.overridden
     report.coverage[simulation] = found.coverage
@@ -236,11 +244,80 @@ def _check_teacher(
         report.signs[simulation] = SignTest(found.agreement, found.evidence)
     if found.residual is not None:
         report.residual[simulation] = found.residual
-    annual = {name: annual_totals(flux, area) for name, flux in fluxes.items()}
+    annual = {
+        name: (np.array(flux.years, np.int64), np.array(flux.totals))
+        for name, flux in measures.fluxes.items()
+    }
     report.totals[simulation] = _totals_by_decade(annual)
     if workbook and net in annual and simulation == compared_simulation(entry):
         report.budget = beside(workbook, entry, simulation, annual[net])
     return annual.get(net)
+
+
+def _measured(
+    entry: Entry,
+    simulation: str,
+    variables: Sequence[str],
+    data_root: Path,
+    report: CheckReport,
+) -> tuple[Measures | None, list["_Held"]]:
+    """Read a simulation some years at a time; what cannot be read is a problem.
+
+    Returns:
+        What the gates need to know of its fluxes, None where their area is not known,
+        and what each readable variable holds.
+    """
+    parts: list[Measures] = []
+    held: dict[str, _Held] = {}
+    area: NDArray[np.float64] | None = None
+    is_lost = False
+    for years in _blocks(entry.label_years(simulation)):
+        fluxes = {}
+        for name in variables:
+            try:
+                values = readers.read(entry, name, simulation, data_root, years=years)
+            except UserError as error:
+                # What was measured before may rest on it: begin again without it.
+                said = _of_all_years(entry, name, simulation, data_root) or error
+                report.problems.append(str(said))
+                others = [other for other in variables if other != name]
+                return _measured(entry, simulation, others, data_root, report)
+            held.setdefault(name, _Held(name)).add(values)
+            if VARIABLES[name].role == "flux":
+                fluxes[name] = values
+        if not fluxes or is_lost:
+            continue
+        try:
+            if area is None:
+                first = next(iter(fluxes.values()))
+                grid = Grid(first.lat.values, first.lon.values)
+                area = readers.process_area(entry, grid, data_root, own_area=True)
+            parts.append(measure(entry, fluxes, area))
+        except UserError as error:
+            report.problems.append(str(error))
+            is_lost = True
+    whole = Measures.joined(parts) if parts else None
+    return whole, list(held.values())
+
+
+def _of_all_years(
+    entry: Entry, variable: str, simulation: str, data_root: Path
+) -> UserError | None:
+    """Return the error of reading all years: it says more than that of a few."""
+    try:
+        readers.read(entry, variable, simulation, data_root)
+    except UserError as error:
+        return error
+    return None
+
+
+def _blocks(years: Years | None) -> list[tuple[int, int] | None]:
+    """Return stretches of years that are held at once; None for all there are."""
+    first, last = years or (0, None)
+    if last is None:
+        return [None]
+    starts = range(first, last + 1, BLOCK_YEARS)
+    return [(start, min(start + BLOCK_YEARS - 1, last)) for start in starts]
 
 
 def _check_drift(entry: Entry, nets: Mapping[str, Annual], report: CheckReport) -> None:
@@ -254,10 +331,11 @@ def _check_drift(entry: Entry, nets: Mapping[str, Annual], report: CheckReport) 
         report.problems.append(str(error))
 
 
-def _read_all(
+def _find_all(
     entry: Entry, simulation: str | None, data_root: Path, report: CheckReport
-) -> dict[str, xr.DataArray]:
-    fields = {}
+) -> dict[str, int]:
+    """Return how many files each variable has, and note which have none."""
+    counts = {}
     for variable in entry.variables:
         what = f"{simulation} {variable}" if simulation else variable
         try:
@@ -269,41 +347,71 @@ def _read_all(
                 report.problems.append(str(error))
             continue
         report.found.append(what)
+        counts[variable] = len(files)
+    return counts
+
+
+def _read_all(
+    entry: Entry, data_root: Path, report: CheckReport
+) -> dict[str, xr.DataArray]:
+    """Read the variables of a product without simulations."""
+    fields = {}
+    for variable, count in _find_all(entry, None, data_root, report).items():
         try:
-            values = readers.read(entry, variable, simulation, data_root)
+            values = readers.read(entry, variable, None, data_root)
         except UserError as error:
             report.problems.append(str(error))
             continue
         fields[variable] = values
-        report.fields.append(_describe(values, variable, simulation or "", len(files)))
+        held = _Held(variable)
+        held.add(values)
+        report.fields.append(held.report("", count))
     return fields
 
 
-def _describe(
-    values: xr.DataArray, variable: str, simulation: str, file_count: int
-) -> FieldReport:
-    period = grid = ""
-    lowest, highest = extremes(values.values)
-    if "time" in values.dims:
-        step = "Y" if values.attrs["frequency"] == "year" else "M"
-        stamps = values.time.values.astype(f"datetime64[{step}]")
-        unit = f"{values.attrs['frequency']}s"
-        period = f"{stamps[0]} to {stamps[-1]}, {stamps.size} {unit}"
-    if "lat" in values.dims:
-        grid = Grid(values.lat.values, values.lon.values).describe()
-    return FieldReport(
-        variable=variable,
-        simulation=simulation,
-        files=values.attrs["source_file"],
-        file_count=file_count,
-        period=period,
-        calendar=values.attrs.get("source_calendar", ""),
-        grid=grid,
-        units_found=values.attrs["source_units"],
-        units_used=values.attrs["units"],
-        lowest=lowest,
-        highest=highest,
-    )
+class _Held:
+    """What one variable holds, gathered from stretches of its years."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._attrs: dict[str, Any] = {}
+        self._grid = ""
+        self._files: dict[str, None] = {}
+        self._stamps: list[NDArray[np.datetime64]] = []
+        self._extremes: list[float] = []
+
+    def add(self, values: xr.DataArray) -> None:
+        """Take in a stretch; its values are not kept."""
+        self._attrs = values.attrs
+        self._files[values.attrs["source_file"]] = None
+        self._extremes += extremes(values.values)
+        if "time" in values.dims:
+            step = "Y" if values.attrs["frequency"] == "year" else "M"
+            self._stamps.append(values.time.values.astype(f"datetime64[{step}]"))
+        if "lat" in values.dims:
+            self._grid = Grid(values.lat.values, values.lon.values).describe()
+
+    def report(self, simulation: str, file_count: int) -> FieldReport:
+        """Return the report of all stretches."""
+        period = ""
+        if self._stamps:
+            stamps = np.concatenate(self._stamps)
+            unit = f"{self._attrs['frequency']}s"
+            period = f"{stamps[0]} to {stamps[-1]}, {stamps.size} {unit}"
+        lowest, highest = extremes(np.array(self._extremes))
+        return FieldReport(
+            variable=self.name,
+            simulation=simulation,
+            files=" ".join(self._files),
+            file_count=file_count,
+            period=period,
+            calendar=self._attrs.get("source_calendar", ""),
+            grid=self._grid,
+            units_found=self._attrs["source_units"],
+            units_used=self._attrs["units"],
+            lowest=lowest,
+            highest=highest,
+        )
 
 
 def _totals_by_decade(annual: Mapping[str, Annual]) -> dict[str, dict[str, float]]:

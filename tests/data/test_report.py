@@ -94,6 +94,67 @@ def test_a_teacher_without_files_is_no_teacher(tmp_path: Path) -> None:
     assert wanted in report.problems[0]
 
 
+def write_six_years(root: Path) -> None:
+    """Write gpp, ra, rh and an nbp that is a little off, other in each year."""
+    year = (np.arange(72) // 12)[:, None, None]
+    ones = np.ones((72, *tiny.SHAPE))
+    gpp = 8e-9 * (1 + 0.01 * year) * ones
+    fluxes = {"gpp": gpp, "ra": 0.5 * gpp, "rh": 0.45 * gpp, "nbp": 0.0501 * gpp}
+    for name, values in fluxes.items():
+        path = root / f"tiny/S2/tiny_S2_{name}.nc"
+        tiny.write(path, name, values.astype("f4"), time=tiny.noleap_days(1998, 72))
+
+
+def test_years_are_read_in_blocks_and_nothing_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_six_years(tmp_path)
+    said = tiny.entry(years=[1998, 2003])
+    found = {}
+    for years in (1, 4, 100):
+        monkeypatch.setattr("emulator.data.report.BLOCK_YEARS", years)
+        found[years] = check(said, tmp_path).to_dict()
+    assert found[100]["fields"][0]["period"] == "1998-01 to 2003-12, 72 months"
+    # By hand: 0.0501 instead of 0.05 of GPP.
+    assert found[1]["residual"]["S2"] == pytest.approx(1e-4, rel=1e-3)
+    for years in (1, 4):
+        residual, slope = (found[years].pop(key) for key in ("residual", "signs"))
+        assert residual["S2"] == pytest.approx(1e-4, rel=1e-3)
+        assert slope["S2"]["agreement"] == pytest.approx(1.002)
+        whole = {k: v for k, v in found[100].items() if k in found[years]}
+        assert found[years] == whole
+
+
+def test_what_fails_in_a_later_block_is_told_of_all_years(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emulator.data.report.BLOCK_YEARS", 2)
+    write_six_years(tmp_path)
+    short = np.full((48, *tiny.SHAPE), 4e-9, "f4")
+    path = tmp_path / "tiny/S2/tiny_S2_rh.nc"
+    tiny.write(path, "rh", short, time=tiny.noleap_days(1998, 48))
+    report = check(tiny.entry(years=[1998, 2003]), tmp_path)
+    (problem,) = report.problems
+    assert "of the years 1998-2003 the file holds 1998-01 to 2001-12" in problem
+    # The others are checked all the same, without the closure that needs rh.
+    assert [item.variable for item in report.fields] == ["nbp", "gpp", "ra"]
+    assert report.residual == {}
+    assert list(report.totals["S2"]) == ["1998-1999", "2000-2003"]
+
+
+def test_fields_are_told_whole_where_their_area_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emulator.data.report.BLOCK_YEARS", 2)
+    write_six_years(tmp_path)
+    source = {"treatment": "multiply", "variable": "frac", "file": "static.nc"}
+    said = tiny.entry(years=[1998, 2003], land_fraction=source)
+    report = check(said, tmp_path)
+    assert len(report.problems) == 1
+    assert report.fields[0].period == "1998-01 to 2003-12, 72 months"
+    assert report.totals == {}
+
+
 def test_a_simulation_that_one_did_not_get_is_missing_not_wrong(tmp_path: Path) -> None:
     write_teacher(tmp_path)
     s2 = {"weather": [{"years": [2000, None], "same": True}], "co2": {"constant": 280}}
