@@ -343,7 +343,7 @@ def test_variables_that_no_product_tells_are_named(
 
 @pytest.mark.parametrize(("reader", "folder"), [("jra", "x"), ("era5", "")])
 def test_products_need_a_reader_and_a_folder(reader: str, folder: str) -> None:
-    message = f"one of .*'oisst'., and a folder, got '{reader}' and '{folder}'"
+    message = f"one of .*'oisst'.*, and a folder, got '{reader}' and '{folder}'"
     with pytest.raises(SettingsError, match=message):
         ProductSettings(reader, folder)
 
