@@ -53,7 +53,7 @@ COPIES = 4
 beside the fluxes that were read before."""
 
 _UNSAID = (
-    *("name", "root", "files", "fetch", "label", "evidence", "description", "note"),
+    *("root", "files", "fetch", "label", "evidence", "description", "note"),
     *("licence", "citation", "doi", "policy", "latency_days", "known_since"),
     *("own_state_of", "drift", "gates", "residual", "nbp_contains"),
 )

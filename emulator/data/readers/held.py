@@ -41,7 +41,7 @@ def checksums_of_years(
         spans: First and last years.
 
     Returns:
-        For each span the SHA-256 of the files that hold months of it. A file of which
+        For each span name and SHA-256 of the files that hold months of it. A file of which
         the months cannot be told alone counts for every span.
 
     Raises:
@@ -54,7 +54,7 @@ def checksums_of_years(
     for path in paths:
         for span, sums in zip(spans, found, strict=True):
             if is_whole or may_hold(path, names, entry, span):
-                sums.append(checksum(path))
+                sums.append(f"{path.name} {checksum(path)}")
     return found
 
 
