@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from emulator.carbon.errors import GridMismatchError, SettingsError, StoreError
 from emulator.carbon.grid import Grid
 from emulator.carbon.mapping import Months
-from emulator.carbon.timeaxis import MONTHS_PER_YEAR, as_months, years_of
+from emulator.carbon.timeaxis import (
+    MONTHS_PER_YEAR,
+    as_months,
+    require_monotone_complete,
+    years_of,
+)
 from emulator.carbon.variables import VARIABLES
 from emulator.data.stores import FORCING_SCHEMA, TRAINING_SCHEMA, open_store
 
@@ -157,6 +162,7 @@ def open_product(path: Path) -> Product:
 
     Raises:
         StoreError: If it is neither.
+        TimeAxisError: If it lacks a month between others.
     """
     try:
         store = open_store(path, FORCING_SCHEMA)
@@ -165,11 +171,13 @@ def open_product(path: Path) -> Product:
         is_month = store["weather_kind"].to_numpy() == "month"
         store = store.drop_dims("time").isel(weather_time=is_month)
         store = store.rename(weather_time="time")
-    names = [str(name) for name, one in store.items() if one.dims[0:1] == ("time",)]
+    months = as_months(store["time"].to_numpy())
+    require_monotone_complete(months)
+    dims = ("time", "lat", "lon")
     return Product(
         path=path,
-        fields=store[[name for name in names if store[name].ndim == 3]],
-        months=as_months(store["time"].to_numpy()),
+        fields=store[[name for name, one in store.items() if one.dims == dims]],
+        months=months,
         grid=Grid(store["lat"].to_numpy(), store["lon"].to_numpy()),
         area=store["area"].to_numpy() * store["fraction"].to_numpy(),
     )
@@ -210,10 +218,10 @@ def pair(settings: MappingSettings, product: Product, onto: Product) -> Pair:
     """Hold two products against each other.
 
     Raises:
-        SettingsError: If a variable has no method, or years are too few for one.
+        SettingsError: If a variable has no method, or common years are none, or too
+            few for a method.
         StoreError: If domains differ, or a product lacks a variable.
         GridMismatchError: If the grids differ.
-        TimeAxisError: If they share no year, or months of one are missing.
     """
     if not product.grid.matches(onto.grid):
         raise GridMismatchError(

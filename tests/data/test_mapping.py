@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emulator.carbon.errors import GridMismatchError, SettingsError, StoreError
+from emulator.carbon.errors import (
+    GridMismatchError,
+    SettingsError,
+    StoreError,
+    TimeAxisError,
+)
 from emulator.carbon.variables import VARIABLES
 from emulator.data.mapping import MappingSettings, open_product
 from emulator.data.stores import write_store
@@ -112,6 +117,12 @@ def test_what_is_no_store_is_no_product(tmp_path: Path) -> None:
         open_product(path)
 
 
+def test_a_hole_between_months_is_refused(tmp_path: Path) -> None:
+    holed = OWN.isel(time=[*range(24), *range(25, 60)])
+    with pytest.raises(TimeAxisError, match="1 missing between 1991-12 and 1992-02"):
+        open_product(write_store(holed, tmp_path / "x.zarr"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -132,7 +143,10 @@ def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) 
         settings(**changes)
 
 
-def test_every_forcing_variable_has_a_usual_method() -> None:
-    forcing = {n for n, one in VARIABLES.items() if one.role == "forcing"}
+def test_usual_methods_are_those_of_what_drives_teachers() -> None:
     usual = MappingSettings(product="a", onto="b").methods
-    assert set(usual) == forcing - {"co2", "co2_normal"}
+    forcing = {name for name, one in VARIABLES.items() if one.role == "forcing"}
+    assert set(usual) <= forcing - {"co2", "co2_normal"}
+    # What has no zero to multiply from, or both signs, is never multiplied.
+    added = {name for name, method in usual.items() if method == "delta"}
+    assert added == {"tas", "tos", "tosforc", "sos", "tauu", "siconc"}
