@@ -11,6 +11,7 @@ from typing import cast
 from hydra.core.config_store import ConfigStore
 
 from emulator.carbon.errors import SettingsError
+from emulator.data.computing import DaskSettings
 from emulator.data.fetch_settings import FetchSettings
 from emulator.data.mapping import MappingSettings
 from emulator.data.settings import DataSettings, ForcingSettings
@@ -52,11 +53,13 @@ class PrepareCommand:
     Attributes:
         data: A training store, or None.
         forcing: A store of forcing without teachers, or None.
+        dask: Where the labels of a training store are computed.
         paths: Where things lie.
     """
 
     data: DataSettings | None = None
     forcing: ForcingSettings | None = None
+    dask: DaskSettings = field(default_factory=DaskSettings)
     paths: PathsSettings = field(default_factory=PathsSettings)
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from emulator.config import (
     PrepareCommand,
     PromoteCommand,
 )
+from emulator.data.computing import DaskSettings
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.evaluation.settings import LiveSettings
 from emulator.learning.settings import PathsSettings, TrainSettings, run_id
@@ -49,7 +50,7 @@ def run(asked: argparse.Namespace) -> None:
 
 def prepare(settings: PrepareCommand) -> Path:
     """Make a store, or say that it is there."""
-    return make_store(settings.store, settings.paths)
+    return make_store(settings.store, settings.paths, settings.dask)
 
 
 def train(settings: TrainSettings) -> Path:
@@ -159,7 +160,11 @@ def demo(settings: DemoCommand) -> Path:
     return walk(settings)
 
 
-def make_store(settings: DataSettings | ForcingSettings, paths: PathsSettings) -> Path:
+def make_store(
+    settings: DataSettings | ForcingSettings,
+    paths: PathsSettings,
+    dask: DaskSettings | None = None,
+) -> Path:
     """Return the store of ``settings``, made where it is missing."""
     from emulator.data.prepare import prepare as make
     from emulator.data.prepare import prepare_forcing, store_path
@@ -170,7 +175,9 @@ def make_store(settings: DataSettings | ForcingSettings, paths: PathsSettings) -
         return found
     with working(f"Preparing {settings.name}"):
         if isinstance(settings, DataSettings):
-            store = make(settings, data_root=Path(paths.data), stores_root=stores)
+            store = make(
+                settings, data_root=Path(paths.data), stores_root=stores, dask=dask
+            )
         else:
             store = prepare_forcing(
                 settings, data_root=Path(paths.data), stores_root=stores
