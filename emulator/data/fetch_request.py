@@ -27,6 +27,7 @@ folder.mkdir(parents=True, exist_ok=True)
 request = {request}
 
 client = cdsapi.Client()
+# A year that was not over is asked for again when its file is removed.
 for year in range({first}, {last} + 1):
     target = folder / f"{name}_{{year}}.zip"
     if not target.exists():
@@ -46,7 +47,7 @@ for year in range({first}, {last} + 1):
         variables={variables!r},
         start_datetime=f"{{year}}-01-01",
         end_datetime=f"{{year}}-12-31",
-        output_directory={folder!r},
+        output_directory={folder!r},{others}
         output_filename=f"{name}_{{year}}.nc",
         skip_existing=True,
     )
@@ -75,6 +76,7 @@ def script(
         "variable": names,
         **{key: list(value) for key, value in request.request.items()},
     }
+    others = {key: value for key, value in request.request.items() if value}
     template = _CDS if request.service == "cds" else _COPERNICUS_MARINE
     return template.format(
         dataset=request.dataset,
@@ -82,9 +84,20 @@ def script(
         name=entry.name,
         request=pformat(said, sort_dicts=False, compact=True, width=76),
         variables=names,
+        others="".join(
+            f"\n        {key}={_literal(value[0])}," for key, value in others.items()
+        ),
         first=years[0],
         last=years[1],
     )
+
+
+def _literal(text: str) -> str:
+    """Return a value as Python writes it: a number, or text."""
+    try:
+        return str(float(text))
+    except ValueError:
+        return repr(text)
 
 
 def _names(entry: Entry, request: ClientRequest, asked: Sequence[str]) -> list[str]:

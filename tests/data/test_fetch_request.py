@@ -16,7 +16,10 @@ from emulator.data.fetch_request import script
 TODAY = date(2026, 11, 21)
 
 
-def product(service: str) -> Entry:
+CDS = {"month": ["01", "02"], "time": ["00:00"]}
+
+
+def product(service: str, request: dict[str, list[str]]) -> Entry:
     said = {
         "name": "weather",
         "kind": "forcing",
@@ -32,7 +35,7 @@ def product(service: str) -> Entry:
                 "service": service,
                 "dataset": "the-data",
                 "variables": {"tas": ["2t"], "vpd": ["2t", "2d"]},
-                "request": {"month": ["01", "02"], "time": ["00:00"]},
+                "request": request,
             }
         },
     }
@@ -57,8 +60,13 @@ def run(text: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return asked
 
 
-def made(service: str, tmp_path: Path, **choice: Any) -> str:
-    one = product(service)
+def made(
+    service: str,
+    tmp_path: Path,
+    request: dict[str, list[str]] = CDS,
+    **choice: Any,
+) -> str:
+    one = product(service, request)
     assert one.fetch is not None
     assert one.fetch.client is not None
     return script(one, one.fetch.client, Choice(**choice), tmp_path, TODAY)
@@ -69,7 +77,7 @@ def test_the_climate_data_store_is_asked_year_by_year(
 ) -> None:
     text = made("cds", tmp_path, years=(2024, 2025))
     asked = run(text, monkeypatch)
-    request = {"variable": ["2t", "2d"], "month": ["01", "02"], "time": ["00:00"]}
+    request = {"variable": ["2t", "2d"], **CDS}
     assert asked == [
         ("the-data", {**request, "year": [year]}) for year in ("2024", "2025")
     ]
@@ -92,7 +100,9 @@ def test_all_years_are_asked_for_without_a_choice(
 def test_copernicus_marine_is_asked_year_by_year(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = run(made("copernicusmarine", tmp_path, years=(2024, 2024)), monkeypatch)
+    said = {"maximum_depth": ["1"], "month": [], "coordinates_selection": ["inside"]}
+    text = made("copernicusmarine", tmp_path, said, years=(2024, 2024))
+    asked = run(text, monkeypatch)
     assert asked == [
         (
             {
@@ -103,6 +113,8 @@ def test_copernicus_marine_is_asked_year_by_year(
                 "output_directory": str(tmp_path / "weather"),
                 "output_filename": "weather_2024.nc",
                 "skip_existing": True,
+                "maximum_depth": 1.0,
+                "coordinates_selection": "inside",
             },
         )
     ]

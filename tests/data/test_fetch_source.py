@@ -1,11 +1,15 @@
 """What the catalog may say about where files can be had, and its messages."""
 
+from datetime import date
 from typing import Any
 
 import pytest
 
 from emulator.carbon.errors import CatalogError
+from emulator.data import catalog
 from emulator.data.entry import Entry, parse_entry
+from emulator.data.fetch_lock import text_hash
+from emulator.data.fetch_plan import Choice, Listed, plan
 from emulator.data.sources import Sources, settings_hash
 from tests.data import small_files as small
 from tests.data import tiny_files as tiny
@@ -97,3 +101,81 @@ def test_another_address_makes_no_other_store() -> None:
         return settings_hash(small.settings(), sources)
 
     assert hashed(in_place="here") == hashed(in_place="there")
+
+
+def shipped() -> dict[str, Entry]:
+    return {name: catalog.load(name) for name in catalog.names()}
+
+
+def test_shipped_addresses_are_encrypted_and_paths_follow() -> None:
+    for name, one in shipped().items():
+        if one.fetch is None or not one.fetch.base:
+            continue
+        assert one.fetch.base.startswith("https://"), name
+        assert one.fetch.index.startswith("https://") or not one.fetch.index, name
+        listed: list[Listed] | None = [] if one.fetch.index else None
+        found = plan(one, one.fetch, Choice(), listed, date(2026, 11, 21))
+        assert found.files or found.lacking, name
+
+
+def test_what_must_be_accepted_has_one_text_by_name() -> None:
+    texts: dict[str, set[str]] = {}
+    for one in shipped().values():
+        if one.fetch and one.fetch.accept:
+            texts.setdefault(one.fetch.accept, set()).add(text_hash(one.policy))
+    assert set(texts) == {"trendy_v14", "ocean_gcb25"}
+    assert all(len(hashes) == 1 for hashes in texts.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "listed", "address"),
+    [
+        # Rows of the budget's index of files: the folder
+        # differs from the prefix, and Wasabi's addresses lack the version.
+        (
+            "trendy_v14.clm",
+            "CLM/S2/CLM6.0_S2_nbp.nc",
+            "https://s3.eu-west-1.wasabisys.com/gcb-2025-upload/land/output/"
+            "CLM/S2/CLM6.0_S2_nbp.nc",
+        ),
+        (
+            "trendy_v12.cable_pop",
+            "CABLEPOP/S2/CABLE-POP_S2_nbp.nc",
+            "https://gcbo-opendata.s3.eu-west-2.amazonaws.com/trendyv12-gcb2023/"
+            "CABLEPOP/S2/CABLE-POP_S2_nbp.nc",
+        ),
+        (
+            "gcb_ocean_2025.access",
+            "gobms/ACCESS-CSIRO/A/fgco2_ACCESS_A_1_gr_1959-2024.nc",
+            "https://s3.eu-west-1.wasabisys.com/gcb-2025-upload/ocean/output/"
+            "gobms/ACCESS-CSIRO/A/fgco2_ACCESS_A_1_gr_1959-2024.nc",
+        ),
+        (
+            "gcb_fco2_2025.cmems_lsce_ffnn",
+            "fco2/CMEMS-LSCE-FFNNv2/GCB-2025_dataprod_CMEMS-LSCE-FFNN_1990-2024.nc",
+            "https://s3.eu-west-1.wasabisys.com/gcb-2025-upload/ocean/output/"
+            "fco2/CMEMS-LSCE-FFNNv2/GCB-2025_dataprod_CMEMS-LSCE-FFNN_1990-2024.nc",
+        ),
+    ],
+)
+def test_addresses_of_rounds_come_from_their_folders(
+    name: str, listed: str, address: str
+) -> None:
+    one = catalog.load(name)
+    assert one.fetch is not None
+    rows = [Listed(listed, 7, ""), Listed("CLM/S2/CLM_S2_nbp.nc", 7, "")]
+    found = plan(one, one.fetch, Choice(), rows, date(2026, 11, 21))
+    assert [file.url for file in found.files] == [address]
+
+
+def test_days_and_months_have_the_names_of_their_archives() -> None:
+    day, month = catalog.load("oisst"), catalog.load("ersstv5")
+    assert day.fetch is not None
+    assert month.fetch is not None
+    today = date(2026, 11, 21)
+    first = plan(day, day.fetch, Choice(), None, today).files[0]
+    assert first.url.endswith(
+        "/v2.1/access/avhrr/198109/oisst-avhrr-v02r01.19810901.nc"
+    )
+    first = plan(month, month.fetch, Choice(), None, today).files[0]
+    assert first.url.endswith("/ersst/v5/netcdf/ersst.v5.185401.nc")

@@ -17,7 +17,13 @@ from emulator.carbon.errors import CatalogError
 from emulator.carbon.timeaxis import seconds_per_month
 from emulator.carbon.units import SECONDS_PER_YEAR
 from emulator.data.entry import Entry, Years
-from emulator.data.readers import boundary_layer, carbon_monitor, co2_record, indices
+from emulator.data.readers import (
+    boundary_layer,
+    carbon_monitor,
+    co2_record,
+    indices,
+    workbook,
+)
 from emulator.data.readers.series import wanted_years
 from emulator.data.readers.tables import as_series, one_file, spread
 
@@ -72,6 +78,12 @@ def _fossil(path: Path) -> Series:
     return emitted.months, emitted.carbon / years
 
 
+def _budget(path: Path) -> Series:
+    terms = workbook.read(path).budget
+    years = (terms.years - 1970).astype("M8[Y]").astype("M8[M]")
+    return spread(years, terms.columns["e_fos"])
+
+
 KINDS = (
     Kind("co2[_-]mm[_-]*", "co2", "ppm", _without_season),
     Kind("co2_trend_*", "co2", "ppm", _daily),
@@ -80,6 +92,7 @@ KINDS = (
     Kind("roni*", "roni", "K", _nino),
     Kind("oni*", "oni", "K", _nino),
     Kind("carbonmonitor-global*", "e_fos", "PgC yr-1", _fossil),
+    Kind("global_carbon_budget_*.xlsx", "e_fos", "PgC yr-1", _budget),
 )
 """What is known, by names of files."""
 

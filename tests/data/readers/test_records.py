@@ -91,8 +91,25 @@ def test_a_record_without_a_known_name_is_refused(tmp_path: Path) -> None:
 
 @needs_shared
 @pytest.mark.parametrize(
-    "name", ["noaa_co2_global", "noaa_co2_mauna_loa", "noaa_co2_growth", "oni"]
+    "name",
+    [
+        "noaa_co2_global",
+        "noaa_co2_mauna_loa",
+        "noaa_co2_growth",
+        "oni",
+        "gcb_workbook.2023",
+        "gcb_workbook.2024",
+    ],
 )
 def test_real_records_are_usable(name: str) -> None:
     report = check(catalog.load(name), SHARED)
     assert report.is_usable, report.problems
+
+
+@needs_shared
+def test_a_workbook_gives_fossil_emissions() -> None:
+    field = readers.read(catalog.load("gcb_workbook.2024"), "e_fos", None, SHARED)
+    assert field.sizes["time"] == 12 * (2023 - 1959 + 1)
+    # Friedlingstein et al. (2025), abstract: 10.1 GtC in 2023, of which cement had
+    # taken up 0.2 again.
+    np.testing.assert_allclose(field[-12:], 10.3, atol=0.05)
