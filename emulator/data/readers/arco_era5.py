@@ -129,7 +129,7 @@ class _Store:
         # of a whole planet has one value.
         flat = raw.reshape(raw.shape[0], -1)
         holes = np.isnan(flat).any(axis=1) | (np.ptp(flat, axis=1) == 0)
-        if holes.any() or raw.shape[0] < 24:
+        if holes.any():
             hour = self.first + (begin + int(np.argmax(holes))) * _HOUR
             raise SourceError(
                 f"{self.place} says that {day} is there, but '{NAMES[name]}' has no "

@@ -1,12 +1,15 @@
 """ERA5 in GRIB: the same values and rules as in NetCDF, from messages by their keys."""
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import eccodes
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from emulator.carbon.errors import GridMismatchError, TimeAxisError, UserError
 from emulator.data.readers import era5, era5_grib
@@ -79,6 +82,23 @@ def test_versions_are_those_of_messages(tmp_path: Path) -> None:
     assert (only(found, "tas"), found.is_final) == (282, True)
     found = told(tmp_path, ["tas"], JUNE - 1)
     assert (only(found, "tas"), found.is_final) == (280, True)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations([(month, late) for month in range(3) for late in (0, 1)]))
+def test_the_order_of_messages_is_nothing(order: list[tuple[int, int]]) -> None:
+    # April in both versions, May and June too; of each the final one counts.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.grib"
+        for month, late in order:
+            when = months("2025-04", 3)[month : month + 1]
+            warm = {"t2m": uniform([280.0 + month + 10 * late])}
+            grib(path, when, warm, preliminary=bool(late), append=True)
+        (found,) = era5_grib.index(path, "M", counts_on=False)
+        slab = found.slab("t2m", found.steps)
+    assert [str(step) for step in found.steps] == ["2025-04", "2025-05", "2025-06"]
+    assert slab.values[:, 0, 0].tolist() == [280, 281, 282]
+    assert slab.is_final.all()
 
 
 def test_a_version_must_be_known(tmp_path: Path) -> None:
