@@ -3,8 +3,8 @@
 The columns hold simulation S2 of land models and the ocean models' sinks, and so the
 two agree where the files are read right: a wrong unit, area, sign or year shows at
 once. They need not agree in the last digit. The budget takes its own edition's runs
-and areas, ocean models with the drift of their control removed, and products of fCO2
-with the river flux that the edition adds.
+and areas, ocean models with the drift of their control removed (so are they here where
+their entry says how), and products of fCO2 with the river flux that the edition adds.
 """
 
 from collections.abc import Mapping
@@ -31,6 +31,7 @@ class BudgetColumn:
         version: Version of the edition.
         column: Name of the column; empty if no column is this model's.
         simulation: The simulation that is compared.
+        is_corrected: Whether the drift of its control was taken out.
         decades: By span of the shared years of a decade: ``files``, ``budget`` and
             their ``difference``, PgC yr-1.
     """
@@ -39,6 +40,7 @@ class BudgetColumn:
     version: str
     column: str
     simulation: str
+    is_corrected: bool
     decades: Mapping[str, Mapping[str, float]]
 
 
@@ -51,7 +53,12 @@ def compared_simulation(entry: Entry) -> str | None:
 
 
 def beside(
-    book: Workbook, entry: Entry, simulation: str, annual: Annual
+    book: Workbook,
+    entry: Entry,
+    simulation: str,
+    annual: Annual,
+    *,
+    is_corrected: bool = False,
 ) -> BudgetColumn:
     """Compare a teacher with its column.
 
@@ -60,11 +67,14 @@ def beside(
         entry: The teacher; its ``label`` finds the column.
         simulation: The simulation of the totals.
         annual: Complete years and the total of each, PgC; shape (year,) both.
+        is_corrected: Whether drift was taken out of them.
     """
     sheet = book.land if entry.domain == "land" else book.ocean
     found = sheet.column_of(entry.title)
     if found is None:
-        return BudgetColumn(book.edition, book.version, "", simulation, {})
+        return BudgetColumn(
+            book.edition, book.version, "", simulation, is_corrected, {}
+        )
     column, years, values = found
     known = np.isfinite(values)
     shared, ours, theirs = np.intersect1d(
@@ -76,6 +86,7 @@ def beside(
         book.version,
         column,
         simulation,
+        is_corrected,
         {
             span: {
                 "files": float(mine[inside].mean()),

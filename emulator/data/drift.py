@@ -74,6 +74,19 @@ def fit_control(
     return fit(control[..., inside], years, source.form)
 
 
+def corrected(
+    source: DriftSource, transient: Annual, control: Annual, name: str
+) -> Annual:
+    """Return annual totals of a sink without the drift of its control.
+
+    Arguments and errors are those of ``report``.
+    """
+    labels, sink = transient
+    found = fit_control(source, *control, name)
+    years = model_years(labels, source.year_one[source.transient])
+    return labels, sink - found.at(years)
+
+
 def report(
     source: DriftSource, transient: Annual, control: Annual, name: str
 ) -> DriftReport:

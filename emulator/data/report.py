@@ -29,7 +29,7 @@ from emulator.data.check import (
     judge,
     measure,
 )
-from emulator.data.drift import DriftReport
+from emulator.data.drift import DriftReport, corrected
 from emulator.data.drift import report as drift_report
 from emulator.data.entry import Entry, Years
 from emulator.data.gates import extremes
@@ -173,9 +173,11 @@ def check(
     elif entry.kind == "teacher":
         nets: dict[str, Annual] = {}
         for simulation in entry.simulations:
-            net = _check_teacher(entry, simulation, data_root, report, workbook)
+            net = _check_teacher(entry, simulation, data_root, report)
             nets |= {simulation: net} if net else {}
         _check_drift(entry, nets, report)
+        if workbook:
+            _compare(entry, nets, report, workbook)
         if report.is_absent:
             report.problems.append(
                 f"Not one file of '{entry.name}' is below "
@@ -215,11 +217,7 @@ def _check_regions(entry: Entry, data_root: Path, report: CheckReport) -> None:
 
 
 def _check_teacher(
-    entry: Entry,
-    simulation: str,
-    data_root: Path,
-    report: CheckReport,
-    workbook: Workbook | None,
+    entry: Entry, simulation: str, data_root: Path, report: CheckReport
 ) -> Annual | None:
     """Check one simulation; return the annual totals of its net flux."""
     net = NET_FLUX[entry.domain]
@@ -249,8 +247,6 @@ def _check_teacher(
         for name, flux in measures.fluxes.items()
     }
     report.totals[simulation] = _totals_by_decade(annual)
-    if workbook and net in annual and simulation == compared_simulation(entry):
-        report.budget = beside(workbook, entry, simulation, annual[net])
     return annual.get(net)
 
 
@@ -329,6 +325,21 @@ def _check_drift(entry: Entry, nets: Mapping[str, Annual], report: CheckReport) 
         report.drift = drift_report(source, transient, control, entry.name)
     except CatalogError as error:
         report.problems.append(str(error))
+
+
+def _compare(
+    entry: Entry, nets: Mapping[str, Annual], report: CheckReport, workbook: Workbook
+) -> None:
+    """Put the budget's column beside the sink, without drift as the budget has it."""
+    simulation = compared_simulation(entry)
+    if simulation is None or simulation not in nets:
+        return
+    net, source = nets[simulation], entry.drift
+    if source is None or report.drift is None or source.transient != simulation:
+        report.budget = beside(workbook, entry, simulation, net)
+        return
+    net = corrected(source, net, nets[source.control], entry.name)
+    report.budget = beside(workbook, entry, simulation, net, is_corrected=True)
 
 
 def _find_all(

@@ -136,9 +136,9 @@ def _budget_table(found: BudgetColumn, title: str) -> str:
         (span, *(f"{row[key]:.2f}" for key in keys))
         for span, row in found.decades.items()
     ]
-    return f"{found.simulation} beside {edition}, column '{found.column}'\n" + (
-        _aligned(rows)
-    )
+    drift = " without drift" if found.is_corrected else ""
+    head = f"{found.simulation}{drift} beside {edition}, column '{found.column}'"
+    return f"{head}\n{_aligned(rows)}"
 
 
 def _drift_table(found: DriftReport) -> str:

@@ -218,6 +218,37 @@ def test_a_model_stands_beside_its_column_of_the_budget(tmp_path: Path) -> None:
     assert check(tiny.entry(label="LPJwsl"), tmp_path).budget is None
 
 
+def test_an_ocean_model_is_compared_without_its_drift(tmp_path: Path) -> None:
+    # A rises with the years, B falls by as much: without the drift A rises twice so.
+    years = np.repeat(np.arange(4), 12)[:, None, None] * np.ones((48, *tiny.SHAPE))
+    for simulation, sign in (("A", 1), ("B", -1)):
+        path = tmp_path / f"tiny/{simulation}/tiny_{simulation}_fgco2.nc"
+        values = (sign * 1e-11 * years).astype("f4")
+        tiny.write(path, "fgco2", values, time=tiny.noleap_days(1999, 48))
+    saw = {"weather": [{"years": [1999, None], "same": True}], "co2": {"constant": 280}}
+    said = tiny.entry(
+        domain="ocean",
+        reader="gobm",
+        label="CESM-ETHZ",
+        variables={"fgco2": {}},
+        years=[1999, 2002],
+        simulations={"A": saw, "B": saw},
+        drift={"year_one": {"A": 1999, "B": 1999}},
+        gates={"coverage": "a test"},
+    )
+    book = workbook.read(
+        budget_workbook(tmp_path, range(1999, 2003), {"ED": [1.0] * 4})
+    )
+    report = check(said, tmp_path, book)
+    assert report.budget is not None
+    assert report.budget.is_corrected
+    # 1e-11 kg m-2 s-1 on the sphere over 365 days are 0.16087 PgC; years 1 to 3 of it.
+    row = report.budget.decades["2000-2002"]
+    assert row["files"] == pytest.approx(2 * 2 * 0.16087, rel=1e-3)
+    assert row["budget"] == 2.0
+    assert "A without drift beside Global Carbon Budget 2024" in text(report)
+
+
 def test_a_column_of_other_years_and_another_simulation(tmp_path: Path) -> None:
     with_nbp(tmp_path, 2e-10)
     book = workbook.read(budget_workbook(tmp_path, range(1990, 1993), {"T": [1, 2, 3]}))
