@@ -9,6 +9,7 @@ its own with ``row_of: FILE``.
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +162,19 @@ def _every_of(
 
 
 def _read_yaml(path: Path) -> Any:
+    """Return what a file says; it is parsed once while it does not change."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        status = path.stat()
+        return _parsed(path, status.st_mtime_ns, status.st_size)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise CatalogError(f"{path} is no readable YAML: {reason}") from None
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, _modified: int, _size: int) -> Any:
+    """Return a parsed file, which nobody changes: a round is asked for row by row."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _names_in(path: Path) -> list[str]:
