@@ -21,7 +21,8 @@ CATALOG_ACTIONS = ("list", "show", "check", "fetch")
 NIGHTLY_ACTIONS = ("run", "status", "health", "replay")
 
 EXIT_CODES: dict[type[UserError], int] = {SourceError: 3, SanityError: 4}
-"""Of a night that keeps the old result; all other errors exit with 1."""
+"""Of a night that keeps the old result, and of a fetch that the same command goes on
+with; all other errors exit with 1."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success, 1 on a user's error, 2 on bad usage, 130 when interrupted; of
-        ``nightly`` also 3 (source unavailable) and 4 (the map failed its gates).
+        ``nightly`` also 3 (source unavailable) and 4 (the map failed its gates); of
+        ``catalog fetch`` also 3.
     """
     try:
         asked = _parse(sys.argv[1:] if arguments is None else list(arguments))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.carbon.errors import SourceError
@@ -199,6 +199,50 @@ def test_an_empty_beginning_is_none(tmp_path: Path) -> None:
     assert fetch_partial.held(stage, "u") is None
     stage.write_bytes(b"abc")
     assert fetch_partial.held(stage, "u") == Held(3, Version("u", '"t"', "", None))
+
+
+VERSIONS = {'"one"': CONTENT, '"two"': OTHER, '"three"': CONTENT[:50_000]}
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    breaks=st.lists(
+        st.tuples(
+            st.sampled_from(sorted(VERSIONS)),
+            st.integers(0, 60_000),
+            st.booleans(),
+            st.sampled_from([None, None, 0, 1000]),
+        ),
+        max_size=4,
+    ),
+    last=st.sampled_from(sorted(VERSIONS)),
+)
+def test_whatever_breaks_off_a_file_is_of_one_version(
+    server: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+    breaks: list[tuple[str, int, bool, int | None]],
+    last: str,
+) -> None:
+    # Versions replace each other, transfers break off anywhere, servers ignore
+    # conditions and begin parts where they were not asked to.
+    answers = [
+        servers.parts(
+            VERSIONS[tag], after=after, ignores_condition=ignores, begin=begin, ETag=tag
+        )
+        for tag, after, ignores, begin in breaks
+    ]
+    url = server.does("a.nc", *answers, servers.parts(VERSIONS[last], ETag=last))
+    target = tmp_path_factory.mktemp("any") / "a.nc"
+    patience = Patience(retries=9, backoff_s=0.0, timeout_s=5.0)
+    fetch(url, target, patience=patience, resumes=True)
+    whole = {tag for tag, content in VERSIONS.items() if content == target.read_bytes()}
+    assert whole <= {last, *(tag for tag, *_ in breaks)}
+    assert len(whole) == 1
+    assert names(target.parent) == ["a.nc"]
 
 
 def response(status: int, **headers: str) -> requests.Response:
