@@ -363,6 +363,7 @@ def test_every_key_is_documented() -> None:
         entry_schema.CoordinateSource,
         entry_schema.TableLayout,
         entry_schema.RegionLayer,
+        entry_schema.DriftSource,
         fetch_source.FetchSource,
         fetch_source.ClientRequest,
         fetch_source.KnownFile,
