@@ -90,7 +90,8 @@ def _check(
     from emulator.data.report_text import summary, text
 
     book = read(Path(workbook)) if workbook else None
-    asked = {one: one == name for name in names for one in entries.members(name)}
+    every = dict.fromkeys(one for name in names for one in entries.members(name))
+    asked = {one: one in names for one in every}
     reports = []
     with steps(f"Reading below {data_root}:", len(asked)) as begin:
         for name in asked:
