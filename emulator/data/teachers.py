@@ -230,7 +230,8 @@ def write_labels(
         if len(missing) > 1:
             shape = native_shape(entry, names[0], simulation, data_root)
         blocks = [
-            Block(entry, simulation, names, data_root, place, some, unpacked)
+            # Absolute: workers of a cluster may have been started elsewhere.
+            Block(entry, simulation, names, data_root.absolute(), place, some, unpacked)
             for some in _blocks(missing, shape)
         ]
         need = _memory(blocks, shape, place, len(names))
@@ -248,10 +249,19 @@ def write_labels(
 def fill_block(block: Block) -> list[Piece]:
     """Read, measure, regrid and write some years: what one job does.
 
-    Arguments and errors are those of ``write_labels``.
+    Errors are those of ``write_labels``.
+
+    Raises:
+        UserError: If the store is not seen from here, on another computer.
     """
     entry, place = block.entry, block.place
     years = block.years
+    if not place.stage.is_dir():
+        raise UserError(
+            f"A worker of the cluster does not see {place.stage}, but workers must see "
+            f"data and stores under the same paths as the command. Choose paths.stores "
+            f"on a disk that all of them share, or leave dask.scheduler at 'threads'."
+        )
     with keeping_unpacked(block.unpacked):
         read = {}
         for name in block.fluxes:

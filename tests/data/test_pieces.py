@@ -4,6 +4,7 @@ The small world with a file of the store for each year, and each year a block: i
 four years and two simulations are eight pieces.
 """
 
+import dataclasses
 import errno
 import json
 import os
@@ -512,3 +513,17 @@ def test_files_of_other_years_on_another_grid_are_refused(root: Path) -> None:
         GridMismatchError, match=r"4x8, 45 degree in 2003-2003, but of 6x12"
     ):
         made(root, grid_step=60.0)
+
+
+def test_a_worker_that_does_not_see_the_store_says_so(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = teachers.fill_block
+
+    def elsewhere(block: Block) -> Any:
+        place = dataclasses.replace(block.place, stage=root / "not" / "shared")
+        return fill(dataclasses.replace(block, place=place))
+
+    monkeypatch.setattr(teachers, "fill_block", elsewhere)
+    with pytest.raises(UserError, match=r"does not see .*not/shared.*paths\.stores"):
+        made(root)
