@@ -35,15 +35,12 @@ Array = NDArray[np.float64]
 
 FLUX, TEACHER = "fgco2", "ocean_teacher"
 
-DRIFT, FLAG = "fgco2_drift", "fgco2_drift_flag"
+DRIFT, HELD = "fgco2_drift", "fgco2_drift_held"
 COVERAGE = "fgco2_coverage"
 """Names in a map."""
 
 ATTRIBUTE = "ocean"
 """Attribute of the map that says, as JSON, what its ocean sink is."""
-
-FLAGS = {"not_known": 0, "fitted": 1, "held_beyond_control": 2}
-"""Whether a month lies in the model years to which a drift was fitted."""
 
 NUMBERS = {
     "s_ocean": (
@@ -65,7 +62,8 @@ def of_map(sink_map: xr.Dataset, predictions: Mapping[str, xr.Dataset]) -> xr.Da
     Returns:
         ``fgco2_coverage(ocean_teacher, region)``; and where a teacher has a control,
         ``fgco2_drift(ocean_teacher, region, time)``, PgC yr-1, with
-        ``fgco2_drift_flag(ocean_teacher, time)``, and each model's sink,
+        ``fgco2_drift_held(ocean_teacher, time)``, 1 where the fit is held beyond its
+        model years and 0 within them, and each model's sink,
         ``s_ocean_month(ocean_teacher, region, time)`` and
         ``s_ocean_year(ocean_teacher, region, year)``, PgC yr-1, NaN where the drift is
         not known. Nothing without an ocean.
@@ -84,14 +82,13 @@ def of_map(sink_map: xr.Dataset, predictions: Mapping[str, xr.Dataset]) -> xr.Da
     regions = [str(name) for name in sink_map["region"].to_numpy()]
     place = [said["regions"].index(name) for name in regions]
     drift = np.full((len(names), len(regions), months.size), np.nan)
-    flags = np.zeros((len(names), months.size), np.int8)
+    held = np.full((len(names), months.size), np.nan, np.float32)
     for row, name in enumerate(names):
         if name not in fits:
             continue
         fit, one = Drift.from_dict(fits[name]), fits[name]["year_one"]
         drift[row] = fit.at(model_years(middle_of_months(months), one))[place]
-        beyond = fit.is_extrapolated(model_years(years_of(months), one))
-        flags[row] = np.where(beyond, FLAGS["held_beyond_control"], FLAGS["fitted"])
+        held[row] = fit.is_extrapolated(model_years(years_of(months), one))
     teacher, region = sink_map[TEACHER], sink_map["region"]
     found[DRIFT] = (
         (TEACHER, "region", "time"),
@@ -99,16 +96,18 @@ def of_map(sink_map: xr.Dataset, predictions: Mapping[str, xr.Dataset]) -> xr.Da
         {
             "units": BUDGET_UNITS,
             "long_name": "drift of each ocean model: fit to the totals of its control",
-            "comment": f"See the attribute {ATTRIBUTE}; {FLAG} says where it is held.",
+            "comment": f"See the attribute {ATTRIBUTE}; {HELD} says where it is held.",
         },
     )
-    found[FLAG] = (
+    found[HELD] = (
         (TEACHER, "time"),
-        flags,
+        held,
         {
-            "long_name": "whether the drift was fitted to the control in this year",
-            "flag_values": np.array(list(FLAGS.values()), np.int8),
-            "flag_meanings": " ".join(FLAGS),
+            "units": "1",
+            "long_name": (
+                "1: the drift is held at the end of the model years that the control "
+                "shows; 0: fitted in this year; NaN: not known"
+            ),
         },
     )
     found = found.assign_coords({TEACHER: teacher, "region": region})

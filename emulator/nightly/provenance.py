@@ -146,7 +146,7 @@ def content_type(variable: str) -> str:
     if variable in flags or "_interval_" in variable:
         return "qualityInformation"
     if variable.endswith(
-        ("_simulated", "_std", "_half_width", "_error", "_sigma", "_flag")
+        ("_simulated", "_std", "_half_width", "_error", "_sigma", "_flag", "_held")
     ):
         return "qualityInformation"
     return "modelResult"

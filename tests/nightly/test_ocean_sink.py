@@ -12,14 +12,15 @@ import xarray as xr
 from emulator.carbon.errors import SettingsError, StoreError
 from emulator.carbon.grid import Grid
 from emulator.data.readers.workbook import SinkSheet, Table, Workbook
-from emulator.nightly import series
+from emulator.nightly import archive, series
 from emulator.nightly.adjust import adjusted
 from emulator.nightly.budget_settings import AdjustmentSettings, BudgetSettings
 from emulator.nightly.closure import Records, closure
-from emulator.nightly.ocean_sink import FLAGS, numbers, of_map
+from emulator.nightly.ocean_sink import numbers, of_map
 from emulator.nightly.tables import tables
 from tests.data import tiny_files as tiny
 
+from .nights import predictions, publish_night
 from .totals import sink_map
 
 DEFAULT = Path(__file__).resolve().parents[3] / "shared/data"
@@ -83,13 +84,27 @@ def test_each_model_stands_beside_itself_without_its_drift() -> None:
 
 
 def test_years_beyond_the_control_are_flagged() -> None:
-    flags = world(drifts(C=FIT), C=2.0, D=3.0)["fgco2_drift_flag"]
-    of_c = flags.sel(ocean_teacher="C").groupby("time.year").first()
-    assert of_c.sel(year=[1991, 1995]).to_numpy().tolist() == [FLAGS["fitted"]] * 2
-    beyond = of_c.sel(year=slice(1996, 2000)).to_numpy()
-    assert (beyond == FLAGS["held_beyond_control"]).all()
-    assert (flags.sel(ocean_teacher="D") == FLAGS["not_known"]).all()
-    assert flags.attrs["flag_meanings"] == "not_known fitted held_beyond_control"
+    held = world(drifts(C=FIT), C=2.0, D=3.0)["fgco2_drift_held"]
+    of_c = held.sel(ocean_teacher="C")
+    assert (of_c.sel(time=slice("1991-01", "1995-12")) == 0).all()
+    assert (of_c.sel(time=slice("1996-01", "2000-12")) == 1).all()
+    assert held.sel(ocean_teacher="D").isnull().all()
+
+
+def test_an_archive_takes_drifts_up_when_a_run_knows_them(tmp_path: Path) -> None:
+    repo = tmp_path / "nightly" / "sink.icechunk"
+    publish_night(repo, predictions(last="2001-03"), "2001-04-05")
+    given = predictions()
+    given["ocean"].attrs["drift"] = drifts(C=FIT, D=FIT)
+    publish_night(repo, given, "2002-01-05", first="2001-01")
+    found = archive.read_map(repo)
+    # Months before the night's window keep what they had: no drift.
+    drift = found["fgco2_drift"].sel(region="globe", ocean_teacher="C")
+    assert drift.sel(time=slice(None, "2000-12")).isnull().all()
+    np.testing.assert_allclose(drift.sel(time=slice("2001-01", None)), -0.295)
+    held = found["fgco2_drift_held"].sel(ocean_teacher="C", time="2001-06-01")
+    assert float(held) == 1
+    assert "model years 10 to 34" in found.attrs["ocean"]
 
 
 def test_the_mean_is_known_where_the_drift_of_all_models_is() -> None:
