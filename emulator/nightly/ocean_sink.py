@@ -151,8 +151,7 @@ def is_drift_known(totals: xr.Dataset, settings: BudgetSettings) -> bool:
     """Return whether drift is to be taken off, and known of all models of a map."""
     if settings.drift == "off" or DRIFT not in totals:
         return False
-    known = totals[DRIFT].notnull().all(["region", "time"])
-    return all(bool(known.sel({TEACHER: name})) for name in _models(totals, settings))
+    return not _drifting(totals, settings)
 
 
 def numbers(totals: xr.Dataset, settings: BudgetSettings) -> xr.Dataset:
@@ -227,15 +226,25 @@ def _models(totals: xr.Dataset, settings: BudgetSettings) -> list[str]:
     return [name for name in _names(totals) if name not in settings.products]
 
 
+def _drifting(totals: xr.Dataset, settings: BudgetSettings) -> list[str]:
+    """Return the models whose drift is not known."""
+    models = _models(totals, settings)
+    if DRIFT not in totals:
+        return models
+    known = totals[DRIFT].notnull().all(["region", "time"])
+    return [name for name in models if not bool(known.sel({TEACHER: name}))]
+
+
 def _unknown(
     totals: xr.Dataset, settings: BudgetSettings, products: list[str]
 ) -> list[str]:
     """Return why the ocean sink is not known; empty if it is."""
     reasons = []
     models = _models(totals, settings)
-    if models and not is_drift_known(totals, settings):
-        why = "drift is off" if settings.drift == "off" else "the drift is not known"
-        reasons.append(f"{why} of {', '.join(models)}")
+    if models and settings.drift == "off":
+        reasons.append(f"drift is left in {', '.join(models)}")
+    elif unknown := _drifting(totals, settings):
+        reasons.append(f"the drift is not known of {', '.join(unknown)}")
     if products and settings.river == "off":
         reasons.append(f"no river flux is named for {', '.join(products)}")
     return reasons

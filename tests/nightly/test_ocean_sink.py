@@ -135,7 +135,7 @@ def test_a_model_without_control_leaves_the_sink_unknown() -> None:
     assert year.sel(ocean_number="s_ocean").isnull().all()
     assert year.sel(ocean_number="s_ocean_raw").notnull().all()
     about = json.loads(found.attrs["ocean"])
-    assert about["s_ocean is missing"] == ["the drift is not known of C, D"]
+    assert about["s_ocean is missing"] == ["the drift is not known of D"]
     assert about["drift"]["D"] == why["missing"]
 
 
@@ -144,7 +144,7 @@ def test_drift_can_be_left_in_by_name() -> None:
     found = numbers(world(drifts(C=FIT), C=2.0), settings)
     assert globe(found["ocean_year"]).sel(ocean_number="s_ocean").isnull().all()
     assert json.loads(found.attrs["ocean"])["s_ocean is missing"] == [
-        "drift is off of C"
+        "drift is left in C"
     ]
 
 
