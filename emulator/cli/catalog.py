@@ -85,8 +85,8 @@ def _check(
     A model without any file is what one did not get, unless it was asked for by its
     own name.
     """
+    from emulator.data.product_check import check
     from emulator.data.readers.workbook import read  # reads files: needed here only
-    from emulator.data.report import check
     from emulator.data.report_text import summary, text
 
     book = read(Path(workbook)) if workbook else None

@@ -11,7 +11,7 @@ from emulator.carbon.errors import CatalogError
 from emulator.data import catalog
 from emulator.data.drift import fit_control, report
 from emulator.data.drift_source import DriftSource
-from emulator.data.report import check
+from emulator.data.product_check import check
 from emulator.data.report_text import text
 from tests.data import tiny_files as tiny
 

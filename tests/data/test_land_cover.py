@@ -12,7 +12,7 @@ from emulator.data import catalog
 from emulator.data.entry import parse_entry
 from emulator.data.inputs import surface
 from emulator.data.prepare import prepare, prepare_forcing
-from emulator.data.report import check
+from emulator.data.product_check import check
 from emulator.data.stores import FORCING_SCHEMA, TRAINING_SCHEMA, open_store
 from emulator.data.windows import load_cube
 from tests.data import cover_files as cover

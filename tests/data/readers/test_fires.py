@@ -18,8 +18,8 @@ from emulator.carbon.errors import (
 from emulator.carbon.grid import Grid
 from emulator.data import catalog, readers
 from emulator.data.entry import Entry
+from emulator.data.product_check import check
 from emulator.data.readers import fires
-from emulator.data.report import check
 from emulator.data.report_text import text
 from tests.data import tiny_files as tiny
 

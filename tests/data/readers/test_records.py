@@ -8,7 +8,7 @@ import pytest
 
 from emulator.carbon.errors import CatalogError
 from emulator.data import catalog, readers
-from emulator.data.report import check
+from emulator.data.product_check import check
 from tests.data import tiny_files as tiny
 from tests.data.readers.test_boundary_layer import write as write_surface
 from tests.data.readers.test_carbon_monitor import HEADER, days

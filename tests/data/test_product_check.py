@@ -10,8 +10,8 @@ import pytest
 
 from emulator.data import catalog
 from emulator.data.entry import Entry
+from emulator.data.product_check import check
 from emulator.data.readers import workbook
-from emulator.data.report import check
 from emulator.data.report_text import summary, text
 from tests.data import tiny_files as tiny
 from tests.evaluation.published import budget_workbook
@@ -112,7 +112,7 @@ def test_years_are_read_in_blocks_and_nothing_changes(
     said = tiny.entry(years=[1998, 2003])
     found = {}
     for years in (1, 4, 100):
-        monkeypatch.setattr("emulator.data.report.BLOCK_YEARS", years)
+        monkeypatch.setattr("emulator.data.product_check.BLOCK_YEARS", years)
         found[years] = check(said, tmp_path).to_dict()
     assert found[100]["fields"][0]["period"] == "1998-01 to 2003-12, 72 months"
     # By hand: 0.0501 instead of 0.05 of GPP.
@@ -128,7 +128,7 @@ def test_years_are_read_in_blocks_and_nothing_changes(
 def test_what_fails_in_a_later_block_is_told_of_all_years(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emulator.data.report.BLOCK_YEARS", 2)
+    monkeypatch.setattr("emulator.data.product_check.BLOCK_YEARS", 2)
     write_six_years(tmp_path)
     short = np.full((48, *tiny.SHAPE), 4e-9, "f4")
     path = tmp_path / "tiny/S2/tiny_S2_rh.nc"
@@ -145,7 +145,7 @@ def test_what_fails_in_a_later_block_is_told_of_all_years(
 def test_fields_are_told_whole_where_their_area_is_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emulator.data.report.BLOCK_YEARS", 2)
+    monkeypatch.setattr("emulator.data.product_check.BLOCK_YEARS", 2)
     write_six_years(tmp_path)
     source = {"treatment": "multiply", "variable": "frac", "file": "static.nc"}
     said = tiny.entry(years=[1998, 2003], land_fraction=source)
