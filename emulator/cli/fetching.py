@@ -87,11 +87,10 @@ def _fetch(entries: Sequence[Entry], settings: CatalogCommand) -> None:
 
 
 def _note_acceptance(lock: ChecksumLock, entries: Sequence[Entry]) -> None:
-    accepted = [entry for entry in entries if entry.fetch and entry.fetch.accept]
-    for entry in accepted:
-        if entry.fetch:
+    for entry in entries:
+        if entry.fetch and entry.fetch.accept:
             lock.accept(entry.fetch.accept, entry.policy, _now())
-    if accepted:
+    if lock.accepted:
         lock.write()
 
 

@@ -270,7 +270,7 @@ def test_one_that_fails_stops_no_other(
 ) -> None:
     server.does("round/a.nc", behaviour)
     with pytest.raises(SourceError, match=rf"1 could not be fetched:\n.*{message}"):
-        fetch(timeout_s=0.5)
+        fetch(timeout_s=1.0)
     assert {"b.nc", "c.nc"} <= set(fetch.names())
     assert "a.nc" not in fetch.names()
     assert sorted(read_lock(fetch.root).files) == ["tiny/b.nc", "tiny/c.nc"]
@@ -336,6 +336,15 @@ def test_what_a_list_lacks_is_told_at_the_end(fetch: Fetch, server: Server) -> N
     with pytest.raises(SourceError, match=r"tiny: nothing at its source .*'d\*\.nc'"):
         fetch(index=url, files=["*.nc", "d*.nc"])
     assert fetch.names() == ["a.nc", "b.nc", "c.nc"]
+
+
+def test_a_file_of_the_listed_length_is_noted(fetch: Fetch, server: Server) -> None:
+    rows = [["b.nc", len(CONTENT["b.nc"]), ""]]
+    url = server.does("list.json", servers.sends(json.dumps(rows).encode()))
+    fetch.folder.mkdir(parents=True)
+    (fetch.folder / "b.nc").write_bytes(CONTENT["b.nc"])
+    server.lengths.clear()
+    assert fetch(index=url, files=["*.nc"]) == {"b.nc": "noted"}
 
 
 def test_a_list_of_ones_own_replaces_that_of_the_entry(

@@ -23,8 +23,8 @@ OTHER = b"\x89HDF" + bytes(reversed(range(256))) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 TAG = {"ETag": '"one"'}
 MODIFIED = {"Last_Modified": "Wed, 01 Jul 2026 00:00:00 GMT"}
-ONCE = Patience(retries=0, backoff_s=0.01, timeout_s=0.5, deadline_s=5.0)
-TWICE = Patience(retries=1, backoff_s=0.01, timeout_s=0.5, deadline_s=5.0)
+ONCE = Patience(retries=0, backoff_s=0.01, timeout_s=5.0, deadline_s=20.0)
+TWICE = Patience(retries=1, backoff_s=0.01, timeout_s=5.0, deadline_s=20.0)
 
 
 @pytest.fixture
@@ -136,6 +136,21 @@ def test_a_version_without_a_name_is_begun_again(
     fetch(url, target, patience=ONCE, resumes=True)
     assert target.read_bytes() == CONTENT
     assert "Range" not in server.headers_sent[0]
+
+
+@pytest.mark.parametrize("answer", [servers.status(503), servers.status(404)])
+def test_a_beginning_outlives_a_server_that_fails(
+    server: Server, tmp_path: Path, answer: servers.Behaviour
+) -> None:
+    url, target = f"{server.url}/a.nc", tmp_path / "a.nc"
+    there = broken(url, target, server, **TAG)
+    server.does("a.nc", answer)
+    with pytest.raises(SourceError):
+        fetch(url, target, patience=ONCE, resumes=True)
+    server.does("a.nc", servers.parts(CONTENT, **TAG))
+    fetch(url, target, patience=ONCE, resumes=True)
+    assert target.read_bytes() == CONTENT
+    assert server.headers_sent[-1]["Range"] == f"bytes={there}-"
 
 
 def test_another_address_is_begun_again(server: Server, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from tests.data.servers import Server
 CONTENT = b"\x89HDF" + bytes(range(256)) * 64
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 ANNOUNCED: dict[str, Any] = {"sha256": SHA256, "size": len(CONTENT)}
-QUICK = Patience(retries=2, backoff_s=0.01, timeout_s=0.3, deadline_s=2.0)
+QUICK = Patience(retries=2, backoff_s=0.01, timeout_s=1.0, deadline_s=5.0)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_file_of_another_checksum_is_brought_again(
         (servers.sends(b""), "is empty"),
         (servers.status(503), "the server answers 503 Service Unavailable"),
         (servers.status(429), "the server answers 429 Too Many Requests"),
-        (servers.hangs(0.6), "the server is silent"),
+        (servers.hangs(1.5), "the server is silent"),
     ],
 )
 def test_what_may_pass_is_tried_again_and_then_refused(
@@ -327,6 +327,30 @@ def test_a_part_that_nobody_asked_for_is_no_file(
     with pytest.raises(SourceError, match="the transfer broke off"):
         fetch(url, tmp_path / "a.nc", patience=QUICK)
     assert not list(tmp_path.iterdir())
+
+
+def test_another_length_is_seen_before_gigabytes_come(
+    server: Server, tmp_path: Path
+) -> None:
+    url = server.does("a.nc", lambda handler: handler.send_headers(200, 5 * 10**9))
+    with pytest.raises(SourceError, match="longer than announced: 5000000000 bytes"):
+        fetch(url, tmp_path / "a.nc", size=4 * 10**9, patience=QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_may_fall_silent_on_the_way(server: Server, tmp_path: Path) -> None:
+    def stalls(handler: servers.Handler) -> None:
+        handler.send_headers(200, len(CONTENT))
+        handler.wfile.write(CONTENT[:100])
+        handler.wfile.flush()
+        time.sleep(1.5)
+
+    url = server.does("a.nc", stalls, servers.sends(CONTENT))
+    fetch(url, tmp_path / "a.nc", **ANNOUNCED, patience=QUICK)
+    assert server.asked == ["a.nc"] * 2
+    server.does("a.nc", stalls)
+    with pytest.raises(SourceError, match="the server is silent"):
+        fetch(url, tmp_path / "b.nc", patience=Patience(retries=0, timeout_s=0.5))
 
 
 def test_lengths_are_told_where_they_are(server: Server, tmp_path: Path) -> None:
