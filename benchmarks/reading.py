@@ -138,8 +138,12 @@ def copy(source: Path, target: Path, flux: str, *, packed: bool) -> None:
                 chunksizes=variable.chunking() if is_field else None,
             )
             made.set_auto_maskandscale(False)
-            for begin in range(0, variable.shape[0], MONTHS_COPIED):
-                some = slice(begin, begin + MONTHS_COPIED)
+            said = {name: variable.getncattr(name) for name in variable.ncattrs()}
+            said.pop("_FillValue", None)
+            made.setncatts(said)
+            length = variable.shape[0]
+            for begin in range(0, length, MONTHS_COPIED):
+                some = slice(begin, min(begin + MONTHS_COPIED, length))
                 made[some] = variable[some]
 
 

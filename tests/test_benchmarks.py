@@ -12,9 +12,19 @@ pytest.importorskip(
     "psutil", reason="the benchmarks need psutil: pip install '.[bench]'"
 )
 
-from benchmarks import answering, inputs, learning, making, nights, report, results
+from benchmarks import (
+    answering,
+    inputs,
+    learning,
+    making,
+    nights,
+    reading,
+    report,
+    results,
+)
 from benchmarks.measuring import Cost, Promise, Row, environment, measure
 from emulator.carbon.errors import SettingsError
+from emulator.data.computing import DaskSettings
 from emulator.learning.checkpoint import checkpoint_paths, load_checkpoint
 from emulator.learning.fit import train
 from emulator.learning.inference import open_run
@@ -101,6 +111,31 @@ def test_nights_are_measured(tmp_path: Path) -> None:
     small, same = nights.growth_rows(tmp_path / "growth", 4, 5)
     assert 0.9 < small.value < 3
     assert same.value > 0
+
+
+@pytest.mark.slow
+def test_reading_is_measured_against_a_copy(tmp_path: Path) -> None:
+    # At 30 degrees both are too small for the ratio to mean anything.
+    size = reading.Size(2, 3, ("nbp", "gpp"), 30.0)
+    found = reading.rows(tmp_path, size, DaskSettings(workers=1))
+    assert [row.unit for row in found] == ["MB per s", "x", "x"]
+    assert all(row.value > 0 for row in found)
+    assert found[0].cost.memory_mb > 50
+    assert "memory < 4000 MB kept" in found[0].about
+    (store,) = (tmp_path / "stores").iterdir()
+    assert xr.open_zarr(store).sizes["teacher"] == 2
+
+
+def test_a_plain_copy_holds_the_same_values(tmp_path: Path) -> None:
+    size = reading.Size(1, 1, ("nbp",), 30.0)
+    source, target = tmp_path / "source.nc", tmp_path / "target.nc"
+    reading.write_flux(source, "nbp", size)
+    for packed in (True, False):
+        reading.copy(source, target, "nbp", packed=packed)
+        with xr.open_dataset(source) as one, xr.open_dataset(target) as other:
+            xr.testing.assert_equal(one.load(), other.load())
+            assert other["nbp"].encoding["zlib"] == packed
+            assert other["nbp"].encoding["chunksizes"] == (1, 6, 12)
 
 
 def test_promise_is_judged_where_it_is_given() -> None:
