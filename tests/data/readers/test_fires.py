@@ -8,6 +8,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from emulator.carbon.errors import (
     GridMismatchError,
@@ -18,9 +19,11 @@ from emulator.carbon.errors import (
 from emulator.carbon.grid import Grid
 from emulator.data import catalog, readers
 from emulator.data.entry import Entry
+from emulator.data.prepare import prepare_forcing
 from emulator.data.product_check import check
 from emulator.data.readers import fires
 from emulator.data.report_text import text
+from tests.data import small_files as small
 from tests.data import tiny_files as tiny
 
 MONTH_SECONDS = {1: 31 * 86400, 2: 28 * 86400, 4: 30 * 86400}
@@ -249,6 +252,25 @@ def test_check_tells_the_totals_of_a_year_of_fires(tmp_path: Path, name: str) ->
     total = 12e-3 * 4 * np.pi * 6.371e6**2 / 1e12
     assert report.totals[""]["2001"]["fireobs"] == pytest.approx(total, rel=1e-5)
     assert "PgC per year  fireobs" in text(report)
+
+
+def test_fires_can_be_forcing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.make_files(tmp_path)
+    monkeypatch.setenv("SINK_CATALOG", str(tmp_path / "catalog"))
+    (tmp_path / "gfed5").mkdir()
+    for year in (2001, 2002):
+        gfed5(tmp_path / f"gfed5/GFED5_Beta_monthly_{year}.nc", {"C": 1.0})
+    said = small.forcing_settings(
+        forcing=["weather", "gfed5"],
+        forcing_variables=["tas", "fireobs"],
+        years=[2001, 2002],
+    )
+    store = prepare_forcing(said, data_root=tmp_path, stores_root=tmp_path / "stores")
+    fires = xr.open_zarr(store)["fireobs"]
+    # The world's total of April is kept from 45 to 30 degrees.
+    expected = 4e-3 * FIRST / MONTH_SECONDS[4] * Grid(tiny.LAT, tiny.LON).cell_area()
+    total = (fires[3].values * small.GRID.cell_area()).sum()
+    assert total == pytest.approx(expected.sum(), rel=1e-5)
 
 
 def test_check_reads_gfas(tmp_path: Path) -> None:
