@@ -122,7 +122,11 @@ class FetchSource:
 
 
 def require_address(url: str, key: str) -> None:
-    """Refuse an address of an unknown scheme, or one with a password in it."""
+    """Refuse an address of an unknown scheme, or one that may hold a secret.
+
+    Raises:
+        CatalogError: If it is such an address; what may be secret is not repeated.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http", "file"):
         raise CatalogError(
@@ -134,6 +138,11 @@ def require_address(url: str, key: str) -> None:
             f"'{key}' holds a user or password, which no catalog may. Write "
             f"'machine {parts.hostname} login USER password PASSWORD' into ~/.netrc "
             f"and take them out of the address."
+        )
+    if parts.query:
+        raise CatalogError(
+            f"'{key}' holds a query ('?...'), which may be a key, and entries travel "
+            f"into stores. Give an address without one."
         )
 
 

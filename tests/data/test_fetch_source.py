@@ -50,6 +50,8 @@ def test_a_source_is_kept_as_it_is_said() -> None:
             {"base": "https://me:hush@host.org/"},
             "'base' holds a user or password.*machine host.org login USER",
         ),
+        ({"base": "https://host.org/?key=hush/"}, "'base' holds a query"),
+        ({"base": BASE, "index": f"{BASE}a.json?key=hush"}, "'index' holds a query"),
         ({"base": BASE, "index": "index.json"}, "'index' has the scheme ''"),
         (
             {"base": BASE, "files": ["{years}.nc"]},
@@ -82,8 +84,9 @@ def test_a_source_is_kept_as_it_is_said() -> None:
     ],
 )
 def test_what_cannot_be_is_named(fetch: dict[str, Any], message: str) -> None:
-    with pytest.raises(CatalogError, match=message):
+    with pytest.raises(CatalogError, match=message) as caught:
         entry(fetch)
+    assert "hush" not in str(caught.value)
 
 
 def test_wildcards_of_the_entry_need_a_list_or_paths() -> None:
