@@ -36,6 +36,7 @@ FILL_LIMIT = 1e10
 """Larger magnitudes are fills, declared or not; areas in m2 are exempt."""
 
 _AREA_FILL_LIMIT = 1e15
+_CLEANED_BYTES = 2**20
 _VOCABULARY = {name.lower() for name in VARIABLES}
 _SAYS_NOTHING = ("", "-", "nan", "none", "unknown", "undefined")
 
@@ -271,19 +272,24 @@ def without_fills(
     fills += [f for f in stated if f != 0 and np.isfinite(f)]
     if values.dtype.kind == "f" and "scale_factor" not in attrs:
         fills += FILL_VALUES
-    missing = np.zeros(values.shape, dtype=bool)
-    for fill in set(fills):
-        # A plain number is compared in the precision of the file, as 1e20 must be.
-        missing |= values == fill
     scale = _number(attrs.get("scale_factor", 1.0))
     offset = _number(attrs.get("add_offset", 0.0))
-    cleaned = np.array(values, dtype=np.float32)
-    if scale != 1 or offset != 0:
-        cleaned = (values.astype(np.float64) * scale + offset).astype(np.float32)
-    with np.errstate(invalid="ignore"):
-        missing |= ~(np.abs(cleaned) <= limit)
-    cleaned[missing] = np.nan
-    return cleaned
+    cleaned = np.array(values, dtype=np.float32, ndmin=1)
+    stored = np.atleast_1d(values)
+    # A few maps at a time, which stay in the cache.
+    step = max(1, _CLEANED_BYTES // max(1, cleaned[:1].nbytes))
+    for begin in range(0, len(cleaned), step):
+        some, part = stored[begin : begin + step], cleaned[begin : begin + step]
+        missing = np.zeros(some.shape, dtype=bool)
+        for fill in set(fills):
+            # A plain number is compared in the precision of the file, as 1e20 must be.
+            missing |= some == fill
+        if scale != 1 or offset != 0:
+            part[...] = (some.astype(np.float64) * scale + offset).astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            missing |= ~(np.abs(part) <= limit)
+        part[missing] = np.nan
+    return cleaned.reshape(values.shape)
 
 
 def attribute(variable: xr.DataArray, wanted: str) -> str | None:
