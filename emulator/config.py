@@ -12,8 +12,8 @@ from hydra.core.config_store import ConfigStore
 
 from emulator.carbon.errors import SettingsError
 from emulator.data.computing import DaskSettings
-from emulator.data.fetch_settings import FetchSettings
-from emulator.data.mapping import MappingSettings
+from emulator.data.fetching.settings import FetchSettings
+from emulator.data.mapping.products import MappingSettings
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.evaluation.backcast_settings import BackcastSettings
 from emulator.evaluation.settings import (

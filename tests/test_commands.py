@@ -202,7 +202,10 @@ def test_few_models_of_an_edition_stand_for_all(run: Command, here: Path) -> Non
         (["backcast", "run=runs/none"], "runs/none"),
         (["backcast", "run=a", "data=tiny_ocean"], "data, split from run=a"),
         (["backcast", "run=a", "seed=1"], "backcast takes seed from run=a"),
-        (["backcast", "experiment=e1"], "crujra_era5, land_static. Write them in a folder"),
+        (
+            ["backcast", "experiment=e1"],
+            "crujra_era5, land_static. Write them in a folder",
+        ),
         (["backcast", "experiment=e2"], "crujra_era5, land_static"),
         (["evaluate", "sweep=none"], "There is no sweep 'none'"),
         (["compare", "sweep=none"], "There is no sweep 'none'"),

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from emulator import cli
-from emulator.data.fetch_lock import alone, read_lock, text_hash
+from emulator.data.fetching.lock import alone, read_lock, text_hash
 from tests.data import servers
 from tests.data import tiny_files as tiny
 from tests.data.servers import Server
@@ -189,7 +189,7 @@ def test_debug_does_not_tell_queries(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from emulator import cli\n"
-        "from emulator.data.transfer import Patience, size_of\n"
+        "from emulator.data.fetching.transfer import Patience, size_of\n"
         "cli._set_up_logging(debug=True)\n"
         "size_of(sys.argv[1], Patience())\n"
     )

@@ -9,7 +9,7 @@ import pytest
 from emulator import cli
 from emulator.cli import composing
 from emulator.config import MapCommand
-from emulator.data.mapping import USUAL_METHODS
+from emulator.data.mapping.products import USUAL_METHODS
 from emulator.data.stores import FORCING_SCHEMA, open_store, write_store
 from emulator.learning.fit import train
 from emulator.nightly.inputs import find_store

@@ -22,9 +22,9 @@ from emulator.cli.output import say, working
 from emulator.config import CatalogCommand
 from emulator.data import catalog
 from emulator.data.entry import Entry
-from emulator.data.fetch import Outcome, bring
-from emulator.data.fetch_lock import ChecksumLock, alone, read_lock
-from emulator.data.fetch_orders import (
+from emulator.data.fetching.bring import Outcome, bring
+from emulator.data.fetching.lock import ChecksumLock, alone, read_lock
+from emulator.data.fetching.orders import (
     Need,
     gigabytes,
     need,
@@ -33,7 +33,7 @@ from emulator.data.fetch_orders import (
     require_space,
     with_lengths,
 )
-from emulator.data.fetch_request import script
+from emulator.data.fetching.request import script
 
 WIDTH = 88
 """Columns of licences and conditions."""

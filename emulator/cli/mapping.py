@@ -4,10 +4,16 @@ from pathlib import Path
 
 from emulator.cli.output import say, working
 from emulator.config import MapCommand
-from emulator.data.forcing_map import open_map
-from emulator.data.map_fit import learn, map_identity, map_name, map_store, mapped_path
-from emulator.data.map_report import FILE, keep, shift_report
-from emulator.data.mapping import Pair, Product, open_product, pair
+from emulator.data.mapping.fit import (
+    learn,
+    map_identity,
+    map_name,
+    map_store,
+    mapped_path,
+)
+from emulator.data.mapping.products import Pair, Product, open_product, pair
+from emulator.data.mapping.report import FILE, keep, shift_report
+from emulator.data.mapping.store import open_map
 
 MAPS = "maps"
 """Folder of maps below the stores."""

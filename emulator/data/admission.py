@@ -22,8 +22,8 @@ from emulator.carbon.timeaxis import MONTHS_PER_YEAR, as_months
 from emulator.carbon.units import convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.forcing_archive import STATUS, fields_hash
-from emulator.data.forcing_map import ForcingMap, as_other_months
 from emulator.data.gates import extremes
+from emulator.data.mapping.store import ForcingMap, as_other_months
 from emulator.data.offers import Offer, SourceSettings
 from emulator.data.readers.fields import TIME_NAMES, Field, attribute, field_of
 from emulator.data.readers.files import open_netcdf

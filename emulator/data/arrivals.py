@@ -21,8 +21,9 @@ from emulator.carbon.errors import SourceError
 from emulator.carbon.timeaxis import as_months
 from emulator.data import forcing_archive
 from emulator.data.admission import Known, admit
+from emulator.data.fetching.transfer import NotThereError
 from emulator.data.forcing_archive import STATUS, Month, fields_hash
-from emulator.data.forcing_map import ForcingMap, require_same_map
+from emulator.data.mapping.store import ForcingMap, require_same_map
 from emulator.data.offers import (
     DAILY,
     Offer,
@@ -34,7 +35,6 @@ from emulator.data.offers import (
 )
 from emulator.data.partial import climate_of, complete, length_of
 from emulator.data.readers.files import checksum
-from emulator.data.transfer import NotThereError
 
 __all__ = ["SourceSettings", "collect"]
 

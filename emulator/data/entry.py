@@ -14,7 +14,7 @@ from emulator.carbon.errors import CatalogError
 from emulator.carbon.variables import VARIABLES
 from emulator.data import strict
 from emulator.data.drift_source import DriftSource
-from emulator.data.fetch_source import FetchSource, has_wildcard
+from emulator.data.fetching.source import FetchSource, has_wildcard
 
 Kind = Literal["teacher", "forcing", "static", "regions", "table"]
 Domain = Literal["land", "ocean", "both"]

@@ -28,7 +28,7 @@ from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import as_months
 from emulator.carbon.variables import VARIABLES
 from emulator.data import arrivals, co2_series, forcing_archive
-from emulator.data.forcing_map import ForcingMap
+from emulator.data.mapping.store import ForcingMap
 from emulator.data.offers import SourceSettings
 from emulator.data.readers.co2_record import Co2Record
 from emulator.data.readers.files import checksum

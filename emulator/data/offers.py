@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import SettingsError, SourceError
-from emulator.data.forcing_archive import STATUS
-from emulator.data.transfer import (
+from emulator.data.fetching.transfer import (
     Patience,
     fetch,
     is_remote,
     local_path,
     shown,
 )
+from emulator.data.forcing_archive import STATUS
 
 DAILY = "daily"
 KINDS = ("final", "preliminary", DAILY)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from emulator.carbon.budget import annual_total, area_rate
 from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import as_months, years_of
-from emulator.data.forcing_map import ForcingMap
-from emulator.data.map_report import as_json, number, table
-from emulator.data.mapping import Pair, Product, Years
+from emulator.data.mapping.products import Pair, Product, Years
+from emulator.data.mapping.report import as_json, number, table
+from emulator.data.mapping.store import ForcingMap
 from emulator.data.stores import FORCING_SCHEMA, open_store
 from emulator.data.writing import write_text
 from emulator.evaluation.scores import NET_FLUXES

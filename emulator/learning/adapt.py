@@ -529,7 +529,7 @@ def _renewed(normaliser: Normaliser, model: ModelSettings) -> Normaliser:
     """Let what a law needs of a cell follow reference and scale."""
     reference, scale = normaliser.reference, normaliser.scale
     if model.is_balance:
-        needed = balance_channels(reference, scale, normaliser.labelled)
+        needed = balance_channels(reference, scale, normaliser.labelled, model)
     elif model.gas_exchange:
         slope, spread = normaliser.slope, normaliser.co2_spread
         needed = exchange_channels(reference, slope, scale, spread)

@@ -23,6 +23,7 @@ from emulator.data.windows import Cube
 from emulator.learning.references import (
     LabelStatistics,
     balance_channels,
+    decay_channel,
     exchange_channels,
     standard,
 )
@@ -206,6 +207,9 @@ def fit_normaliser(
     static = torch.cat(statics)[None].expand(len(cube.teachers), -1, -1)
     if model.label_climatology != "none":
         static = torch.cat([static, labels.channels()], dim=1)
+    if model.has_soils:
+        speed = decay_channel(fitted["climatology"], cube.forcing_names)
+        static = torch.cat([static, speed.expand(len(static), -1, -1)], dim=1)
     if model.is_balance:
         needed = balance_channels(
             labels.reference_at(centre), labels.scale, labels.known, model

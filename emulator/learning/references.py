@@ -1,5 +1,6 @@
 """What of the labels a network may know: climatology, slope in CO2, scale."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,13 @@ from emulator.models.exchange import CHANNELS
 CANCELLATION = 0.1
 """Smallest net share of the summed slopes that can be scaled: below it, the total is a
 small difference of large numbers, and its scale would blow up every cell."""
+
+
+LLOYD_TAYLOR_ZERO = 227.13
+"""K; at this temperature respiration ends (Lloyd and Taylor, 1994)."""
+
+SLOWEST_DECAY = 0.02
+"""Of a climate, over that at 10 degC: ice sheets and the highest mountains."""
 
 
 def standard(values: Tensor, known: Tensor | None = None) -> Tensor:
@@ -135,6 +143,34 @@ def balance_channels(
     return torch.where(torch.cat(there, dim=1), channels, 0.0)
 
 
+def decay_channel(climatology: Tensor, forcing: Sequence[str]) -> Tensor:
+    """Return by how much a cell's climate speeds decay up over 10 degC, as logarithm.
+
+    Args:
+        climatology: Mean forcing of each calendar month; (12, forcing, cell).
+        forcing: Names of the forcing variables.
+
+    Returns:
+        Of the mean over the year; (1, 1, cell).
+
+    Raises:
+        SettingsError: If ``tas`` is not among the forcing.
+
+    Source: Lloyd and Taylor (1994), Functional Ecology 8, 315-323, equation 11, which
+        LPJ and its relatives use.
+    """
+    if "tas" not in forcing:
+        raise SettingsError(
+            f"Soils (model.pools with rh) decay by temperature, but the network sees "
+            f"{', '.join(forcing)}. Add tas to model.forcing, or leave model.pools "
+            f"empty."
+        )
+    tas = climatology[:, list(forcing).index("tas")].double()
+    above = (tas - LLOYD_TAYLOR_ZERO).clamp_min(1.0)
+    speed = (308.56 * (1 / 56.02 - 1 / above)).exp().mean(dim=0)
+    return speed.clamp_min(SLOWEST_DECAY).log()[None, None]
+
+
 def exchange_channels(
     reference: Tensor, slope: Tensor, scale: Tensor, co2_spread: Tensor
 ) -> Tensor:
@@ -160,7 +196,7 @@ def needed_channels(model: ModelSettings, fluxes: int) -> int:
         return CHANNELS
     if not model.is_balance:
         return 0
-    return 1 + fluxes + MONTHS_PER_YEAR * model.has_soils
+    return 1 + fluxes + (1 + MONTHS_PER_YEAR) * model.has_soils
 
 
 def _sums(

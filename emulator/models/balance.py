@@ -51,9 +51,10 @@ class Balance(nn.Module):
 
     Args:
         settings: With ``closure``, ``pools`` or both.
-        shape: As the data give it. The last static channels are the annual mean of the
-            first flux's reference, then the unit of each flux, then with soils the
-            reference of rh in each calendar month; all in the unit of the first flux, 0
+        shape: As the data give it. The last static channels are with soils the
+            logarithm of the speed of decay in a cell's climate, then the annual mean of
+            the first flux's reference, then the unit of each flux, then with soils the
+            reference of rh in each calendar month; fluxes in the unit of the first, 0
             for what a teacher does not have.
 
     With pools the network inside does not see CO2. Each of its fluxes is a + b * CO2
@@ -72,7 +73,8 @@ class Balance(nn.Module):
         self.memory = settings.memory
         self.closes = settings.closure
         # What a balance needs of a cell is no feature: it has no common scale.
-        self.needs = [1, shape.outputs, MONTHS_PER_YEAR * settings.has_soils]
+        soils = settings.has_soils
+        self.needs = [int(soils), 1, shape.outputs, MONTHS_PER_YEAR * soils]
         self.places = shape.statics - sum(self.needs)
         inner = replace(shape, statics=self.places)
         self.pools: Pools | Soils | None = None
@@ -93,7 +95,9 @@ class Balance(nn.Module):
 
     def forward(self, forcing: Tensor, static: Tensor, teacher: Tensor) -> Tensor:
         """Answer each month after the memory; shapes as in ``models.base``."""
-        mean, units, season = torch.split(static[:, self.places :], self.needs, dim=1)
+        speed, mean, units, season = torch.split(
+            static[:, self.places :], self.needs, dim=1
+        )
         inside, place = self.seen(forcing, static)
         answer = self.network(inside, place, teacher).float()
         if self.pools is None:
@@ -108,7 +112,7 @@ class Balance(nn.Module):
         decay = answer[:, :, self.release] * unit
         others = self._closed(_with(answer, self.release, 0.0), units)
         respired = self.pools(
-            others[:, :, 0] + mean, decay, season, air[:, 0], place, teacher
+            others[:, :, 0] + mean, decay, speed, season, air[:, 0], place, teacher
         )
         # A teacher without the flux has no unit of it, and no labels either.
         own = torch.where(unit > 0, respired / unit.clamp_min(SMALLEST_UNIT), 0.0)
@@ -225,6 +229,7 @@ class Soils(nn.Module):
         self,
         net: Tensor,
         decay: Tensor,
+        speed: Tensor,
         season: Tensor,
         air: Tensor,
         static: Tensor,
@@ -236,6 +241,8 @@ class Soils(nn.Module):
             net: Net flux at the reference's rh, in the unit of all; (sample, months,
                 cell). The first month is a January.
             decay: What the weather adds to rh where stocks are in balance; same shape.
+            speed: Logarithm of how fast litter and soil decay in a cell's climate, over
+                ``model.pools``; (sample, 1, cell).
             season: Reference of rh by calendar month, 0 where the teacher has none;
                 (sample, 12, cell).
             air: CO2 at the start, standardised; (sample, cell).
@@ -247,7 +254,10 @@ class Soils(nn.Module):
         """
         place = self.leave(self.context(static, teacher)).float()
         change, share, stock, stock_by_air = torch.split(place, [3, 2, 3, 3], dim=-1)
-        rate = (self.rates + change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)).exp()
+        change = change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)
+        # Wood dies of age, not of warmth.
+        climate = torch.cat([0 * speed, speed, speed], dim=1).transpose(1, 2)
+        rate = (self.rates + climate + change).exp()
         wood_share, humus = (self.shares + share).sigmoid()[:, None].unbind(dim=-1)
         distance = (stock + stock_by_air * air[..., None]).clamp(
             -FIRST_DISTANCE, FIRST_DISTANCE

@@ -8,7 +8,7 @@ import numpy as np
 
 from emulator.carbon.errors import SettingsError, SourceError
 from emulator.data import arrivals, feeding, forcing_archive
-from emulator.data.forcing_map import ForcingMap, open_map, require_same_map
+from emulator.data.mapping.store import ForcingMap, open_map, require_same_map
 from emulator.data.stores import FORCING_SCHEMA, open_store
 from emulator.nightly.inputs import find_store
 from emulator.nightly.journal import Journal

@@ -10,9 +10,10 @@ import yaml
 
 from emulator.carbon.errors import CatalogError
 from emulator.carbon.variables import VARIABLES
-from emulator.data import catalog, fetch_source
+from emulator.data import catalog
 from emulator.data import entry as entry_schema
 from emulator.data.entry import Entry, parse_entry
+from emulator.data.fetching import source as fetch_source
 from tests.data import tiny_files as tiny
 
 SHIPPED = catalog.names()

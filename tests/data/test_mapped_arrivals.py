@@ -12,9 +12,9 @@ import xarray as xr
 from emulator.carbon.errors import SourceError, StoreError
 from emulator.data import forcing_archive
 from emulator.data.arrivals import SourceSettings, collect
-from emulator.data.forcing_map import ForcingMap
-from emulator.data.map_fit import learn, map_store
-from emulator.data.mapping import open_product
+from emulator.data.mapping.fit import learn, map_store
+from emulator.data.mapping.products import open_product
+from emulator.data.mapping.store import ForcingMap
 from emulator.data.partial import climate_of, complete
 from tests.data.centres import TRUTH, Centre
 from tests.data.two_products import pair_of, settings, told_otherwise, write_pair

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from emulator.carbon.timeaxis import month_of
-from emulator.data.mapping import MappingSettings, Pair, open_product, pair
+from emulator.data.mapping.products import MappingSettings, Pair, open_product, pair
 from emulator.data.stores import write_store
 from tests.worlds import tiny_forcing
 

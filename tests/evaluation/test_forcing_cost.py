@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 from emulator.carbon.errors import SettingsError
-from emulator.data.map_fit import learn
-from emulator.data.mapping import Pair
+from emulator.data.mapping.fit import learn
+from emulator.data.mapping.products import Pair
 from emulator.data.stores import write_store
 from emulator.evaluation.forcing_cost import forcing_cost, write_cost
 from emulator.learning.fit import train

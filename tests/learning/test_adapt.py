@@ -299,6 +299,27 @@ def test_every_kind_of_run_adapts(
         assert ("these years" in text) == is_own
 
 
+def test_soils_know_the_new_teachers_respiration(
+    land_store: Path, store: Path, tmp_path: Path
+) -> None:
+    fluxes = ["nbp", "gpp", "ra", "rh"]
+    model = small_gru(
+        fluxes=fluxes, closure=True, pools=[20.0, 3.0, 30.0], start_year=1991
+    )
+    member = member_of(tmp_path / "run", land_store, model, months_per_sample=240)
+    cube = cube_of_teacher(member, store, "MIDDLE")
+    settings = FewShotSettings(steps=1, reference="others")
+    found = adapt(member, cube, YEARS, settings).normaliser
+    there = found.labelled[0].all(dim=0)
+    # The climate's decay stays; the last channels are rh in the unit of the net flux.
+    speed = -(1 + 1 + len(fluxes) + 12)
+    torch.testing.assert_close(
+        found.static[:, speed], member.normaliser.static[:1, speed]
+    )
+    season = found.reference[0, :, 3] / found.scale[0, 0]
+    torch.testing.assert_close(found.static[0, -12:, there], season[:, there])
+
+
 @pytest.mark.parametrize(
     ("model", "months"),
     [

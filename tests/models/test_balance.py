@@ -50,9 +50,10 @@ def inputs(network: Balance, months: int = 24) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     static = torch.randn(1, network.places, CELLS, generator=generator)
     # Units of nbp, gpp and rh over that of nbp; rh is 3 in the mean, more in summer.
-    units = torch.tensor([1.0, 4.0, 2.0])[: network.needs[1]]
-    season = (3 + torch.arange(12.0) - 5.5)[: network.needs[2]] / 3
-    needed = torch.cat([torch.zeros(1), units, season])
+    units = torch.tensor([1.0, 4.0, 2.0])[: network.needs[2]]
+    season = (3 + torch.arange(12.0) - 5.5)[: network.needs[3]] / 3
+    speed = torch.zeros(network.needs[0])
+    needed = torch.cat([speed, torch.zeros(1), units, season])
     static = torch.cat([static, needed[None, :, None].expand(1, -1, CELLS)], dim=1)
     forcing = torch.randn(1, 2 + months, 4, CELLS, generator=generator)
     return forcing, static, torch.tensor([0])
@@ -160,7 +161,11 @@ def test_at_sea_a_share_stays_and_a_flux_goes_on() -> None:
 
 
 def respired(
-    net: Tensor, decay: Tensor, season: float = 3.0, fill: str = "month"
+    net: Tensor,
+    decay: Tensor,
+    season: float = 3.0,
+    fill: str = "month",
+    speed: float = 0.0,
 ) -> Tensor:
     """Return what soils respire in which nothing is learned; (month,), one cell."""
     settings = RecurrentSettings(**SOILS, pools_fill=fill)
@@ -171,7 +176,13 @@ def respired(
     usual = torch.full((1, 12, 1), season)
     static, air = torch.zeros(1, FEATURES, 1), torch.zeros(1, 1)
     found = soils(
-        net[None, :, None], decay[None, :, None], usual, air, static, torch.tensor([0])
+        net[None, :, None],
+        decay[None, :, None],
+        torch.full((1, 1, 1), speed),
+        usual,
+        air,
+        static,
+        torch.tensor([0]),
     )
     return season + found[0, :, 0]
 
@@ -235,6 +246,15 @@ def test_litter_that_falls_by_the_year_comes_in_january() -> None:
     # One unit came in, and wood has hardly begun to die.
     january = (1 - WOOD) * (1 - LITTER_KEPT) * (1 - HUMUS)
     assert float(change[12]) == pytest.approx(12 * january, rel=0.02)
+
+
+def test_in_a_warm_climate_litter_and_soil_give_back_sooner() -> None:
+    net, zero = torch.zeros(240), torch.zeros(240)
+    net[0] = 12.0  # one unit, of which 1 - WOOD is litter in the second month
+    found = respired(net, zero, speed=math.log(3)) - respired(zero, zero)
+    kept = LITTER_KEPT**3
+    first = 12 * (1 - WOOD) * (1 - kept) * (1 - HUMUS)
+    assert float(found[1]) == pytest.approx(first, rel=1e-3)
 
 
 def test_without_known_respiration_decay_is_steady() -> None:

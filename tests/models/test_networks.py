@@ -19,7 +19,7 @@ from emulator.models import (
     model_to_dict,
 )
 
-SAMPLES, MONTHS, INPUTS, STATICS, OUTPUTS, TEACHERS = 2, 5, 4, 17, 2, 3  # soils: 15
+SAMPLES, MONTHS, INPUTS, STATICS, OUTPUTS, TEACHERS = 2, 5, 4, 18, 2, 3  # soils: 16
 GRID = (5, 8)  # an odd number of rows: pooling must not lose one
 
 SMALL: dict[str, ModelSettings] = {

@@ -9,9 +9,9 @@ import pytest
 from emulator.carbon.errors import StoreError
 from emulator.data import forcing_archive
 from emulator.data.feeding import ProductSettings
-from emulator.data.map_fit import learn, map_store
-from emulator.data.map_report import keep, shift_report
-from emulator.data.mapping import open_product
+from emulator.data.mapping.fit import learn, map_store
+from emulator.data.mapping.products import open_product
+from emulator.data.mapping.report import keep, shift_report
 from emulator.nightly.incoming import archive_of, from_sources, gather
 from emulator.nightly.journal import Journal
 from emulator.nightly.night_settings import NightSettings, NightSource

@@ -90,8 +90,8 @@ def read(path: Path) -> BoundaryLayer:
             f"{path}: the step after {at:.6f} is not 1/{STEPS_PER_YEAR} of a year "
             f"later. Get it again."
         )
-    month, count = np.unique(step // _STEPS_PER_MONTH, return_counts=True)
-    is_whole = np.isin(step // _STEPS_PER_MONTH, month[count == _STEPS_PER_MONTH])
+    month, steps = np.unique(step // _STEPS_PER_MONTH, return_counts=True)
+    is_whole = np.isin(step // _STEPS_PER_MONTH, month[steps == _STEPS_PER_MONTH])
     if not is_whole.any():
         raise TimeAxisError(
             f"{path} has {step.size} steps, but not the {_STEPS_PER_MONTH} of any "
@@ -99,6 +99,6 @@ def read(path: Path) -> BoundaryLayer:
         )
     whole = table[is_whole, 1:].reshape(-1, _STEPS_PER_MONTH, SINES.size, 2)
     means = whole.mean(axis=1)
-    stamps = (month[count == _STEPS_PER_MONTH] - 1970 * 12).astype("M8[M]")
+    stamps = (month[steps == _STEPS_PER_MONTH] - 1970 * 12).astype("M8[M]")
     lat = np.rad2deg(np.arcsin(SINES))
     return BoundaryLayer(stamps, lat, means[..., 0], means[..., 1])

@@ -7,6 +7,7 @@ Source:
     header are read as well.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def _rows(path: Path, usual: str) -> list[list[str]]:
 
 def _index(
     name: str,
-    months: list[np.datetime64],
+    months: Sequence[np.datetime64],
     values: list[float],
     sigma: list[float],
     path: Path,

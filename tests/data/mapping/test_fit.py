@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 from emulator.carbon.errors import GridMismatchError, SettingsError, StoreError
-from emulator.data.forcing_map import Fit, ForcingMap, open_map, write_map
-from emulator.data.map_fit import learn, map_identity, map_store, mapped_path
-from emulator.data.mapping import open_product
+from emulator.data.mapping.fit import learn, map_identity, map_store, mapped_path
+from emulator.data.mapping.products import open_product
+from emulator.data.mapping.store import Fit, ForcingMap, open_map, write_map
 from emulator.data.stores import FORCING_SCHEMA, open_store, write_store
 from tests.data.two_products import WARM, pair_of, settings, told_otherwise, write_pair
 from tests.worlds import tiny_forcing, tiny_store

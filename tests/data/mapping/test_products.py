@@ -13,7 +13,7 @@ from emulator.carbon.errors import (
     TimeAxisError,
 )
 from emulator.carbon.variables import VARIABLES
-from emulator.data.mapping import MappingSettings, open_product
+from emulator.data.mapping.products import MappingSettings, open_product
 from emulator.data.stores import write_store
 from tests.data.two_products import pair_of, settings, told_otherwise, write_pair
 from tests.worlds import tiny_forcing

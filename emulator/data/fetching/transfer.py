@@ -24,8 +24,8 @@ import requests
 import urllib3
 
 from emulator.carbon.errors import SettingsError, SourceError, StoreError
-from emulator.data import fetch_partial
-from emulator.data.fetch_content import require_plausible
+from emulator.data.fetching import partial
+from emulator.data.fetching.content import require_plausible
 from emulator.data.stores import flush
 
 log = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ def size_of(url: str, patience: Patience) -> int | None:
             )
         except (requests.RequestException, SourceError):
             return None  # the transfer itself will tell why
-        return fetch_partial.version_of(answer, url).length if answer.ok else None
+        return partial.version_of(answer, url).length if answer.ok else None
 
 
 def stage_of(target: Path) -> Path:
@@ -333,14 +333,14 @@ def _fetch_once(job: _Job) -> Path:
                 job.check(job.stage)
         except SourceError:
             job.count(-job.stage.stat().st_size)
-            fetch_partial.discard(job.stage)
+            partial.discard(job.stage)
             raise
         job.stage.replace(job.target)
         flush(job.target.parent)
     finally:
         if not job.resumes:
             job.stage.unlink(missing_ok=True)
-    fetch_partial.forget(job.stage)
+    partial.forget(job.stage)
     return job.target
 
 
@@ -362,7 +362,7 @@ def _bring(job: _Job) -> bool:
 
 def _download(job: _Job) -> bool:
     known = shown(job.url)
-    held = fetch_partial.held(job.stage, known) if job.resumes else None
+    held = partial.held(job.stage, known) if job.resumes else None
     if held is not None and held.is_whole:
         job.count(held.bytes)
         return True
@@ -394,7 +394,7 @@ def _download(job: _Job) -> bool:
             response.raise_for_status()
     # Some other part came, or none: this version is no more.
     log.info("%s is begun again: what is here is no part of it.", known)
-    fetch_partial.discard(job.stage)
+    partial.discard(job.stage)
     return _download(job)
 
 
@@ -403,13 +403,13 @@ _NO_SUCH_PART = (requests.codes.partial, requests.codes.requested_range_not_sati
 
 def _write(job: _Job, response: requests.Response, offset: int) -> None:
     """Write what a response brings behind the first ``offset`` bytes of the stage."""
-    version = fetch_partial.version_of(response, shown(job.url))
+    version = partial.version_of(response, shown(job.url))
     if version.length is not None and version.length > _LONGEST_MESSAGE:
         _require_size(job, version.length)  # before gigabytes come in vain
     with job.stage.open("r+b" if offset else "wb") as file:
         if not offset and job.resumes:
             # Only now: the note must not stand beside the beginning of another version.
-            fetch_partial.note(job.stage, version)
+            partial.note(job.stage, version)
         file.seek(offset)
         counted = offset
         try:

@@ -10,8 +10,8 @@ import pytest
 
 from emulator.carbon.errors import SettingsError
 from emulator.data.entry import Entry, parse_entry
-from emulator.data.fetch_plan import Choice
-from emulator.data.fetch_request import script
+from emulator.data.fetching.plan import Choice
+from emulator.data.fetching.request import script
 
 TODAY = date(2026, 11, 21)
 

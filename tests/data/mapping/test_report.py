@@ -12,9 +12,9 @@ from emulator.carbon.errors import StoreError
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import month_range
 from emulator.carbon.variables import VARIABLES
-from emulator.data.forcing_map import open_map
-from emulator.data.map_fit import learn
-from emulator.data.map_report import as_json, keep, markdown, shift_report
+from emulator.data.mapping.fit import learn
+from emulator.data.mapping.report import as_json, keep, markdown, shift_report
+from emulator.data.mapping.store import open_map
 from emulator.data.stores import FORCING_SCHEMA
 from emulator.data.testbed import geography, products, weather
 from tests.data.two_products import pair_of, settings, told_otherwise, write_pair

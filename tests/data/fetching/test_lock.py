@@ -11,8 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.carbon.errors import LockError, StoreError
-from emulator.data import fetch_lock
-from emulator.data.fetch_lock import ChecksumLock, Locked, alone, read_lock, text_hash
+from emulator.data.fetching.lock import (
+    ChecksumLock,
+    Locked,
+    alone,
+    read_lock,
+    text_hash,
+)
 
 NOW = datetime(2026, 11, 21, 22, 5, 7, tzinfo=UTC)
 SHA = "0123456789abcdef" * 4
@@ -102,7 +107,7 @@ def test_a_killed_fetch_holds_nothing(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from emulator.data.fetch_lock import alone\n"
+        "from emulator.data.fetching.lock import alone\n"
         "with alone(Path(sys.argv[1])):\n"
         "    sys.stdout.write('held')\n"
         "    sys.stdout.flush()\n"
@@ -143,7 +148,7 @@ def test_the_lock_is_whole_or_as_before(
     def full(_: int) -> None:
         raise OSError("full")
 
-    monkeypatch.setattr(fetch_lock.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     lock.files["b"] = row("b")
     with pytest.raises(OSError, match="full"):
         lock.write()

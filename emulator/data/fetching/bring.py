@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Literal
 
 from emulator.carbon.errors import SourceError
-from emulator.data import fetch_partial, transfer
-from emulator.data.fetch_content import require_plausible
-from emulator.data.fetch_lock import ChecksumLock, Locked
-from emulator.data.fetch_orders import Order
-from emulator.data.fetch_plan import Wanted, target_of
-from emulator.data.fetch_settings import FetchSettings
-from emulator.data.readers.files import checksum
-from emulator.data.transfer import (
+from emulator.data.fetching import partial, transfer
+from emulator.data.fetching.content import require_plausible
+from emulator.data.fetching.lock import ChecksumLock, Locked
+from emulator.data.fetching.orders import Order
+from emulator.data.fetching.plan import Wanted, target_of
+from emulator.data.fetching.settings import FetchSettings
+from emulator.data.fetching.transfer import (
     Company,
     ForbiddenError,
     NotThereError,
     RefusedError,
     shown,
 )
+from emulator.data.readers.files import checksum
 
 WRITTEN_EVERY_S = 2.0
 """Seconds between two versions of the lock: what a kill loses is looked at again."""
@@ -67,7 +67,7 @@ def bring(
 ) -> list[Outcome]:
     """Fetch what is lacking, and hold what is there against the lock.
 
-    Whoever calls holds the folder alone, by ``fetch_lock.alone``.
+    Whoever calls holds the folder alone, by ``lock.alone``.
 
     Args:
         made: The orders.
@@ -257,7 +257,7 @@ def _noted(work: _Work, target: Path, file: Wanted) -> Outcome:
             f"to fetch it."
         )
     # Killed between its renaming and its noting, a fetch leaves its own note.
-    fetch_partial.forget(transfer.stage_of(target))
+    partial.forget(transfer.stage_of(target))
     work.note(target, file.url, sha256)
     return Outcome(target, "noted", size)
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from emulator.carbon.errors import CatalogError, SettingsError, StoreError
-from emulator.data import transfer
 from emulator.data.entry import Entry
-from emulator.data.fetch_plan import Listed, Wanted, plan, read_list, target_of
-from emulator.data.fetch_settings import FetchSettings
-from emulator.data.fetch_source import FetchSource
-from emulator.data.transfer import shown
+from emulator.data.fetching import transfer
+from emulator.data.fetching.plan import Listed, Wanted, plan, read_list, target_of
+from emulator.data.fetching.settings import FetchSettings
+from emulator.data.fetching.source import FetchSource
+from emulator.data.fetching.transfer import shown
 
 ASKED_FOR_LENGTH = 64
 """Files whose length is asked for one by one; of more, so many tell of the rest."""

@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from emulator.carbon.errors import SettingsError, SourceError, StoreError
-from emulator.data import transfer
-from emulator.data.transfer import (
+from emulator.data.fetching import transfer
+from emulator.data.fetching.transfer import (
     Company,
     ForbiddenError,
     NotThereError,

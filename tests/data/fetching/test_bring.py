@@ -24,11 +24,11 @@ from emulator.carbon.errors import (
     SourceError,
     StoreError,
 )
-from emulator.data import fetch as fetching
 from emulator.data.entry import Entry, parse_entry
-from emulator.data.fetch import Outcome, bring
-from emulator.data.fetch_lock import ChecksumLock, read_lock
-from emulator.data.fetch_orders import (
+from emulator.data.fetching import bring as fetching
+from emulator.data.fetching.bring import Outcome, bring
+from emulator.data.fetching.lock import ChecksumLock, read_lock
+from emulator.data.fetching.orders import (
     Need,
     Order,
     gigabytes,
@@ -38,7 +38,7 @@ from emulator.data.fetch_orders import (
     require_space,
     with_lengths,
 )
-from emulator.data.fetch_settings import FetchSettings
+from emulator.data.fetching.settings import FetchSettings
 from tests.data import servers
 from tests.data import tiny_files as tiny
 from tests.data.servers import Server
@@ -439,7 +439,7 @@ def test_a_kill_leaves_a_beginning_that_is_gone_on_with(
 
     stalled = threading.Event()
     server.does("round/a.nc", stalls)
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(fetch.root), server.url], cwd=root
     ) as process:

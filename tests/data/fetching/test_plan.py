@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from emulator.carbon.errors import CatalogError, SettingsError, SourceError
 from emulator.data.entry import Entry, parse_entry
-from emulator.data.fetch_plan import (
+from emulator.data.fetching.plan import (
     Choice,
     Listed,
     Plan,

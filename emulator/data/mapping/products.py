@@ -1,7 +1,7 @@
 """Which forcing product is mapped onto which: settings, and what they must share.
 
 Networks are trained on one product (CRU-JRA) and run on another (ERA5). Both are
-prepared as stores on one grid; ``emulator.data.map_fit`` learns from what they share.
+prepared as stores on one grid; ``fit`` learns from what they share.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ import pytest
 
 from emulator.carbon.errors import GridMismatchError, StoreError
 from emulator.carbon.grid import Grid
-from emulator.data.forcing_map import (
+from emulator.data.mapping.store import (
     MAPPED_BY,
     Fit,
     ForcingMap,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from emulator.carbon.errors import SourceError
-from emulator.data.fetch_content import STARTS, require_plausible
+from emulator.data.fetching.content import STARTS, require_plausible
 from tests.data.servers import LOGIN
 
 

@@ -8,8 +8,8 @@ import pytest
 from emulator.carbon.errors import CatalogError
 from emulator.data import catalog
 from emulator.data.entry import Entry, parse_entry
-from emulator.data.fetch_lock import text_hash
-from emulator.data.fetch_plan import Choice, Listed, plan
+from emulator.data.fetching.lock import text_hash
+from emulator.data.fetching.plan import Choice, Listed, plan
 from emulator.data.sources import Sources, settings_hash
 from tests.data import small_files as small
 from tests.data import tiny_files as tiny

@@ -26,9 +26,9 @@ from emulator.carbon.mapping import (
 )
 from emulator.carbon.timeaxis import years_of
 from emulator.carbon.variables import VARIABLES
-from emulator.data import quantiles
-from emulator.data.forcing_map import MAP_SCHEMA, MAPPED_BY, Fit, ForcingMap
-from emulator.data.mapping import Fields, MappingSettings, Pair, Product, Years
+from emulator.data.mapping import quantiles
+from emulator.data.mapping.products import Fields, MappingSettings, Pair, Product, Years
+from emulator.data.mapping.store import MAP_SCHEMA, MAPPED_BY, Fit, ForcingMap
 from emulator.data.stores import (
     FORCING_SCHEMA,
     Empty,

@@ -11,8 +11,8 @@ from pprint import pformat
 
 from emulator.carbon.errors import SettingsError
 from emulator.data.entry import Entry
-from emulator.data.fetch_plan import Choice
-from emulator.data.fetch_source import ClientRequest
+from emulator.data.fetching.plan import Choice
+from emulator.data.fetching.source import ClientRequest
 
 _CDS = """\
 # Request to the Climate Data Store, for the package cdsapi (pip install cdsapi).

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.carbon.errors import SourceError
-from emulator.data import fetch_partial
-from emulator.data.fetch_partial import Held, Version, version_of
-from emulator.data.transfer import Company, Patience, StoppedError, fetch
+from emulator.data.fetching import partial
+from emulator.data.fetching.partial import Held, Version, version_of
+from emulator.data.fetching.transfer import Company, Patience, StoppedError, fetch
 from tests.data import servers
 from tests.data.servers import Server
 
@@ -164,7 +164,7 @@ def test_what_is_whole_needs_its_name_only(server: Server, tmp_path: Path) -> No
     # Killed between the last byte and the renaming.
     url, stage = f"{server.url}/a.nc", tmp_path / ".a.nc.partial"
     stage.write_bytes(CONTENT)
-    fetch_partial.note(stage, Version(url, '"one"', "", len(CONTENT)))
+    partial.note(stage, Version(url, '"one"', "", len(CONTENT)))
     fetch(url, tmp_path / "a.nc", sha256=SHA256, patience=ONCE, resumes=True)
     assert not server.asked
     assert names(tmp_path) == ["a.nc"]
@@ -204,16 +204,16 @@ def test_a_note_that_fits_nothing_is_no_beginning(tmp_path: Path, said: str) -> 
     stage = tmp_path / ".a.nc.partial"
     stage.write_bytes(b"abc")
     (tmp_path / ".a.nc.partial.json").write_text(said)
-    assert fetch_partial.held(stage, "u") is None
+    assert partial.held(stage, "u") is None
 
 
 def test_an_empty_beginning_is_none(tmp_path: Path) -> None:
     stage = tmp_path / ".a.nc.partial"
     stage.touch()
-    fetch_partial.note(stage, Version("u", '"t"', "", None))
-    assert fetch_partial.held(stage, "u") is None
+    partial.note(stage, Version("u", '"t"', "", None))
+    assert partial.held(stage, "u") is None
     stage.write_bytes(b"abc")
-    assert fetch_partial.held(stage, "u") == Held(3, Version("u", '"t"', "", None))
+    assert partial.held(stage, "u") == Held(3, Version("u", '"t"', "", None))
 
 
 VERSIONS = {'"one"': CONTENT, '"two"': OTHER, '"three"': CONTENT[:50_000]}

@@ -8,9 +8,9 @@ import xarray as xr
 
 from emulator.carbon.mapping import shifted_by_quantiles
 from emulator.carbon.timeaxis import month_of, month_range
-from emulator.data.forcing_map import open_map, write_map
-from emulator.data.map_fit import learn
-from emulator.data.quantiles import trained
+from emulator.data.mapping.fit import learn
+from emulator.data.mapping.quantiles import trained
+from emulator.data.mapping.store import open_map, write_map
 from tests.data.two_products import pair_of, settings, write_pair
 from tests.worlds import tiny_forcing
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from emulator.carbon.errors import CatalogError, SettingsError, SourceError
 from emulator.data.entry import Entry
-from emulator.data.fetch_source import FetchSource, has_wildcard
+from emulator.data.fetching.source import FetchSource, has_wildcard
 
 GRACE_DAYS = 31
 """Days beyond its usual latency that a file may be late before that is an error."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from emulator.carbon.mapping import Shift, monthly_means, residual_shift
 from emulator.carbon.regions import OTHER, globe, latitude_bands
 from emulator.carbon.variables import VARIABLES
-from emulator.data.forcing_map import STORE, ForcingMap, write_map
-from emulator.data.map_fit import learn
-from emulator.data.mapping import Fields, MappingSettings, Pair, Years
+from emulator.data.mapping.fit import learn
+from emulator.data.mapping.products import Fields, MappingSettings, Pair, Years
+from emulator.data.mapping.store import STORE, ForcingMap, write_map
 from emulator.data.stores import staged
 from emulator.data.writing import write_text
 

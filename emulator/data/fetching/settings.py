@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from emulator.carbon.errors import SettingsError
-from emulator.data.fetch_plan import Choice
-from emulator.data.transfer import Patience
+from emulator.data.fetching.plan import Choice
+from emulator.data.fetching.transfer import Patience
 
 MOST_PARALLEL = 8
 """Transfers at a time at most: who asks a public server for more is soon refused."""

@@ -1,0 +1,1 @@
+"""One forcing product mapped onto another, and what is left between them."""
