@@ -97,8 +97,8 @@ class ModelSettings:
         pools: First guesses of the turnover times, years, of pools that give back
             what was taken up before (``models.balance``); empty = none. With rh among
             ``fluxes`` these are wood, litter and soil, through which carbon passes to
-            be respired, the last two at 10 degC; with one flux alone, any number side by side. What a pool holds
-            depends on every month since ``start_year``.
+            be respired, the last two at 10 degC; with one flux alone, any number side
+            by side. What a pool holds depends on every month since ``start_year``.
         start_year: With pools: the year in whose January they begin. The forcing of
             ``memory`` months before must be known, to nights too, and labels of
             earlier years teach nothing.

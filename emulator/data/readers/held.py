@@ -41,8 +41,8 @@ def checksums_of_years(
         spans: First and last years.
 
     Returns:
-        For each span name and SHA-256 of the files that hold months of it. A file of which
-        the months cannot be told alone counts for every span.
+        For each span name and SHA-256 of the files that hold months of it. A file
+        whose months cannot be told alone counts for every span.
 
     Raises:
         CatalogError: If no file matches.
