@@ -236,7 +236,7 @@ def test_two_fetches_do_not_meet(
     with alone(tmp_path / "data"):
         code, _, err = command("fetch", "round", "accept=[round_2025]")
     assert code == 1
-    assert "Another `catalog fetch` (process " in err
+    assert "Another `catalog fetch` is at work in " in err
     assert server.asked == ["index.json"]
 
 

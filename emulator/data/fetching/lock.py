@@ -10,19 +10,17 @@ and one line for each policy that was accepted:
     accepted  name  sha256-of-its-text  date
 """
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from emulator.carbon.errors import LockError, StoreError
+from emulator.carbon.errors import StoreError
+from emulator.data import locking
 from emulator.data.stores import flush
 
 LOCK = "checksums.lock"
@@ -147,40 +145,18 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> AbstractContextManager[None]:
     """Hold the folder of the data alone among fetches until the block ends.
-
-    The kernel gives the lock back when its process ends, however it ends.
 
     Raises:
         LockError: If another process fetches into the folder.
         StoreError: If the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / _BUSY, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written ({error.strerror}). Mend its permissions or "
-            f"its disk, or set paths.data (SINK_DATA) to another folder."
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
-            raise LockError(
-                f"Another `catalog fetch` (process {holder or 'unknown'}) is at work "
-                f"in {folder}. Nothing was done: wait until it ends, or name all "
-                f"entries in one command."
-            ) from None
-        with contextlib.suppress(OSError):  # a full disk is no reason not to begin
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(handle)
+    return locking.alone(
+        folder / _BUSY,
+        busy="Another `catalog fetch` is at work",
+        cure="set paths.data (SINK_DATA) to another folder",
+    )
 
 
 def _parsed(line: str) -> Locked | Acceptance:

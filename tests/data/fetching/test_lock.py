@@ -95,7 +95,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_one_fetches_at_a_time(tmp_path: Path) -> None:
     with (
         alone(tmp_path),
-        pytest.raises(LockError, match=rf"process {os.getpid()}\) is at work"),
+        pytest.raises(LockError, match=rf"is at work in .* \(process {os.getpid()} on"),
         alone(tmp_path),
     ):
         pass
