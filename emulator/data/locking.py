@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock that dies with the process that holds it."""
+"""One process at a time in a folder: a lock that dies with who holds it."""
 
 import contextlib
 import fcntl
