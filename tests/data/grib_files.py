@@ -58,9 +58,14 @@ def grib(
         for place, when in enumerate(times):
             for name, values in fields.items():
                 message = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib1")
+                first, last = (steps or {}).get(name, (0, 0))
                 if edition == 2:
                     eccodes.codes_set(message, "edition", 2)
-                first, last = (steps or {}).get(name, (0, 0))
+                    # Template 8 is for what is over an interval.
+                    template = 8 if last else 0
+                    eccodes.codes_set(
+                        message, "productDefinitionTemplateNumber", template
+                    )
                 begun = str(when - last)
                 said = {
                     "class": "ea",
