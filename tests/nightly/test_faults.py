@@ -264,8 +264,8 @@ def test_everything_is_on_disk_before_it_gets_its_name(tmp_path: Path) -> None:
 
     # The export: all files and folders of the stage, its name, the folder, the link.
     (export,) = (root / EXPORTS).iterdir()
-    moved = named(rf"\.partial-\d+\".*/{export.name}\"")
-    stage = next(name for name in synced if re.search(r"\.partial-\d+$", name))
+    moved = named(rf"\.partial-[\d-]+\".*/{export.name}\"")
+    stage = next(name for name in synced if re.search(r"\.partial-[\d-]+$", name))
     for path in [export, *export.rglob("*")]:
         staged = str(path).replace(str(export), stage)
         assert synced[staged] < moved, path

@@ -421,7 +421,7 @@ def test_a_full_disk_ends_all_and_keeps_what_came(
 PROGRAM = """
 import sys
 from pathlib import Path
-from tests.data.test_fetch import Fetch, Server
+from tests.data.fetching.test_bring import Fetch, Server
 Fetch(Path(sys.argv[1]), Server(sys.argv[2]))(retries=0, timeout_s=30.0)
 """
 
