@@ -23,12 +23,11 @@ from emulator.data.windows import Cube
 from emulator.learning.references import (
     LabelStatistics,
     balance_channels,
-    decay_channels,
+    decay_channel,
     exchange_channels,
     standard,
 )
 from emulator.models import ModelSettings
-from emulator.models.balance import tas_place
 from emulator.models.exchange import UNIT, driver_places, exchange
 
 DEVIATION_FLOOR = 0.01
@@ -209,13 +208,8 @@ def fit_normaliser(
     if model.label_climatology != "none":
         static = torch.cat([static, labels.channels()], dim=1)
     if model.has_soils:
-        climate = decay_channels(
-            fitted["climatology"],
-            tas_place(cube.forcing_names),
-            fitted["forcing_mean"],
-            fitted["forcing_deviation"],
-        )
-        static = torch.cat([static, climate.expand(len(static), -1, -1)], dim=1)
+        speed = decay_channel(fitted["climatology"], cube.forcing_names)
+        static = torch.cat([static, speed.expand(len(static), -1, -1)], dim=1)
     if model.is_balance:
         needed = balance_channels(
             labels.reference_at(centre), labels.scale, labels.known, model

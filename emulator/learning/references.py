@@ -1,5 +1,6 @@
 """What of the labels a network may know: climatology, slope in CO2, scale."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,18 @@ from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import MONTHS_PER_YEAR
 from emulator.data.windows import Cube
 from emulator.models import ModelSettings
-from emulator.models.balance import CLIMATE, decay_speed
 from emulator.models.exchange import CHANNELS
 
 CANCELLATION = 0.1
 """Smallest net share of the summed slopes that can be scaled: below it, the total is a
 small difference of large numbers, and its scale would blow up every cell."""
+
+
+LLOYD_TAYLOR_ZERO = 227.13
+"""K; at this temperature respiration ends (Lloyd and Taylor, 1994)."""
+
+SLOWEST_DECAY = 0.02
+"""Of a climate, over that at 10 degC: ice sheets and the highest mountains."""
 
 
 def standard(values: Tensor, known: Tensor | None = None) -> Tensor:
@@ -136,25 +143,32 @@ def balance_channels(
     return torch.where(torch.cat(there, dim=1), channels, 0.0)
 
 
-def decay_channels(
-    climatology: Tensor, place: int, mean: Tensor, deviation: Tensor
-) -> Tensor:
-    """Return what soils need of a cell's climate.
+def decay_channel(climatology: Tensor, forcing: Sequence[str]) -> Tensor:
+    """Return by how much a cell's climate speeds decay up over 10 degC, as logarithm.
 
     Args:
         climatology: Mean forcing of each calendar month; (12, forcing, cell).
-        place: Of tas among the forcing.
-        mean: Global mean of each forcing variable; (forcing,).
-        deviation: Its standard deviation; (forcing,).
+        forcing: Names of the forcing variables.
 
     Returns:
-        Speed of decay at the mean temperature of each calendar month, then the mean and
-        the deviation of tas, which turn its channel into kelvin; (1, 14, cell).
+        Of the mean over the year; (1, 1, cell).
+
+    Raises:
+        SettingsError: If ``tas`` is not among the forcing.
+
+    Source: Lloyd and Taylor (1994), Functional Ecology 8, 315-323, equation 11, which
+        LPJ and its relatives use.
     """
-    tas = climatology[:, place].double()
-    numbers = torch.stack([mean[place], deviation[place]]).double()
-    constant = numbers[:, None].expand(-1, tas.shape[1])
-    return torch.cat([decay_speed(tas), constant])[None]
+    if "tas" not in forcing:
+        raise SettingsError(
+            f"Soils (model.pools with rh) decay by temperature, but the network sees "
+            f"{', '.join(forcing)}. Add tas to model.forcing, or leave model.pools "
+            f"empty."
+        )
+    tas = climatology[:, list(forcing).index("tas")].double()
+    above = (tas - LLOYD_TAYLOR_ZERO).clamp_min(1.0)
+    speed = (308.56 * (1 / 56.02 - 1 / above)).exp().mean(dim=0)
+    return speed.clamp_min(SLOWEST_DECAY).log()[None, None]
 
 
 def exchange_channels(
@@ -182,7 +196,7 @@ def needed_channels(model: ModelSettings, fluxes: int) -> int:
         return CHANNELS
     if not model.is_balance:
         return 0
-    return 1 + fluxes + (CLIMATE + MONTHS_PER_YEAR) * model.has_soils
+    return 1 + fluxes + (1 + MONTHS_PER_YEAR) * model.has_soils
 
 
 def _sums(

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from emulator.carbon.closure import COMPONENT_SIGNS
-from emulator.carbon.errors import SettingsError
 from emulator.carbon.timeaxis import MONTHS_PER_YEAR
 from emulator.models.base import ModelSettings, NetworkShape
 from emulator.models.conditioning import Context, quiet_linear
@@ -41,46 +40,10 @@ LARGEST_FACTOR = 10.0
 SMALLEST_UNIT = 1e-6
 """Of a component beside the net flux; real ones are 0.1 to 10."""
 
-CLIMATE = MONTHS_PER_YEAR + 2
-"""Static channels that soils need of a cell's climate."""
-
-COLDEST_DECAY = 0.1
-"""Decay that stays in the cold, over that at 10 degC: about that at -9 degC. Under snow
-soils are warmer than the air."""
-
 WOOD, HUMUS = 0.4, 0.3
 """First guesses of the share of what is taken up that becomes wood, and of the share of
 decayed litter that stays in the soil: 0.3 in LPJ (Sitch et al., 2003, Global Change
 Biology 9, 161-185, section 2.2.6), 0.3 to 0.55 in its relatives."""
-
-
-def decay_speed(tas: Tensor) -> Tensor:
-    """Return how fast litter and soil decay, over 10 degC.
-
-    Args:
-        tas: Air temperature, K; any shape.
-
-    Source: Lloyd and Taylor (1994), Functional Ecology 8, 315-323, equation 11, which
-        LPJ and its relatives use, with a floor (``COLDEST_DECAY``).
-    """
-    above = (tas - 227.13).clamp_min(1.0)
-    speed = (308.56 * (1 / 56.02 - 1 / above)).exp()
-    return (speed + COLDEST_DECAY) / (1 + COLDEST_DECAY)
-
-
-def tas_place(forcing: tuple[str, ...]) -> int:
-    """Return the place of temperature among the forcing variables.
-
-    Raises:
-        SettingsError: If it is not there.
-    """
-    if "tas" not in forcing:
-        raise SettingsError(
-            f"Soils (model.pools with rh) decay by temperature, but the network sees "
-            f"{', '.join(forcing)}. Add tas to model.forcing, or leave model.pools "
-            f"empty."
-        )
-    return forcing.index("tas")
 
 
 class Balance(nn.Module):
@@ -89,9 +52,8 @@ class Balance(nn.Module):
     Args:
         settings: With ``closure``, ``pools`` or both.
         shape: As the data give it. The last static channels are with soils the
-            speed of decay at the mean temperature of each calendar month, and the mean
-            and standard deviation of tas over the globe, then the annual mean of the
-            first flux's reference, then the unit of each flux, then with soils the
+            logarithm of the speed of decay in a cell's climate, then the annual mean of
+            the first flux's reference, then the unit of each flux, then with soils the
             reference of rh in each calendar month; fluxes in the unit of the first, 0
             for what a teacher does not have.
 
@@ -112,7 +74,7 @@ class Balance(nn.Module):
         self.closes = settings.closure
         # What a balance needs of a cell is no feature: it has no common scale.
         soils = settings.has_soils
-        self.needs = [CLIMATE * soils, 1, shape.outputs, MONTHS_PER_YEAR * soils]
+        self.needs = [int(soils), 1, shape.outputs, MONTHS_PER_YEAR * soils]
         self.places = shape.statics - sum(self.needs)
         inner = replace(shape, statics=self.places)
         self.pools: Pools | Soils | None = None
@@ -129,13 +91,11 @@ class Balance(nn.Module):
         if settings.has_soils:
             self.release = names.index("rh")
             sees_co2[[0, self.release]] = 0.0
-            levels = len(shape.forcing) * (settings.forcing_channels == "both")
-            self.tas = levels + tas_place(shape.forcing)
         self.register_buffer("sees_co2", sees_co2, persistent=False)
 
     def forward(self, forcing: Tensor, static: Tensor, teacher: Tensor) -> Tensor:
         """Answer each month after the memory; shapes as in ``models.base``."""
-        climate, mean, units, season = torch.split(
+        speed, mean, units, season = torch.split(
             static[:, self.places :], self.needs, dim=1
         )
         inside, place = self.seen(forcing, static)
@@ -152,14 +112,7 @@ class Balance(nn.Module):
         decay = answer[:, :, self.release] * unit
         others = self._closed(_with(answer, self.release, 0.0), units)
         respired = self.pools(
-            others[:, :, 0] + mean,
-            decay,
-            forcing[:, self.memory :, self.tas].float(),
-            climate,
-            season,
-            air[:, 0],
-            place,
-            teacher,
+            others[:, :, 0] + mean, decay, speed, season, air[:, 0], place, teacher
         )
         # A teacher without the flux has no unit of it, and no labels either.
         own = torch.where(unit > 0, respired / unit.clamp_min(SMALLEST_UNIT), 0.0)
@@ -252,9 +205,7 @@ class Soils(nn.Module):
 
         D[t + 1] = exp(-k * f[t] / 12) * D[t] + what comes in,
 
-    and what leaves litter and soil for the air is rh. What temperature does to f is
-    written down, the rest is learned: warmth that no training year had is answered as
-    it should be. So a warm month burns a share of
+    and what leaves litter and soil for the air is rh. So a warm month burns a share of
     what there is: less if there is less, more if CO2 has fed the soils, by one law for
     both. With ``pools_fill`` "year" a year's litter comes at once when it is over.
     Shares, rates and the stocks at the start are functions of teacher and place.
@@ -278,8 +229,7 @@ class Soils(nn.Module):
         self,
         net: Tensor,
         decay: Tensor,
-        tas: Tensor,
-        climate: Tensor,
+        speed: Tensor,
         season: Tensor,
         air: Tensor,
         static: Tensor,
@@ -291,9 +241,8 @@ class Soils(nn.Module):
             net: Net flux at the reference's rh, in the unit of all; (sample, months,
                 cell). The first month is a January.
             decay: What the weather adds to rh where stocks are in balance; same shape.
-            tas: Temperature, standardised; same shape.
-            climate: Speed of decay at the mean temperature of each calendar month, mean
-                and deviation of tas, K; (sample, 14, cell).
+            speed: Logarithm of how fast litter and soil decay in a cell's climate, over
+                ``model.pools``; (sample, 1, cell).
             season: Reference of rh by calendar month, 0 where the teacher has none;
                 (sample, 12, cell).
             air: CO2 at the start, standardised; (sample, cell).
@@ -307,10 +256,8 @@ class Soils(nn.Module):
         change, share, stock, stock_by_air = torch.split(place, [3, 2, 3, 3], dim=-1)
         change = change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)
         # Wood dies of age, not of warmth.
-        speeds, mean_tas, deviation = torch.split(climate, [MONTHS_PER_YEAR, 1, 1], 1)
-        speed = speeds.mean(dim=1).log()
-        warm = torch.stack([0 * speed, speed, speed], dim=-1)
-        rate = (self.rates + warm + change).exp()
+        climate = torch.cat([0 * speed, speed, speed], dim=1).transpose(1, 2)
+        rate = (self.rates + climate + change).exp()
         wood_share, humus = (self.shares + share).sigmoid()[:, None].unbind(dim=-1)
         distance = (stock + stock_by_air * air[..., None]).clamp(
             -FIRST_DISTANCE, FIRST_DISTANCE
@@ -318,8 +265,7 @@ class Soils(nn.Module):
         month = torch.arange(net.shape[1], device=net.device) % MONTHS_PER_YEAR
         usual = season[:, month]
         mean = season.mean(dim=1).clamp_min(LEAST_RESPIRATION)
-        warmth = decay_speed(tas * deviation + mean_tas) / speeds[:, month]
-        factor = ((usual * warmth + decay) / mean[:, None]).clamp(0.0, LARGEST_FACTOR)
+        factor = ((usual + decay) / mean[:, None]).clamp(0.0, LARGEST_FACTOR)
         # Where rh is not known all of it is the net flux's, and decay is steady.
         factor = torch.where(season.any(dim=1)[:, None], factor, 1.0)
         kept = (-rate / MONTHS_PER_YEAR).exp()[:, None]

@@ -205,12 +205,6 @@ class ModelSettings:
                 self.pools,
                 "the turnover times of wood, litter and soil where rh is emulated",
             )
-            require(
-                self.forcing_channels != "anomaly",
-                "model.forcing_channels",
-                self.forcing_channels,
-                "both or level: soils need the temperature itself, for model.pools",
-            )
 
     @property
     def has_soils(self) -> bool:

@@ -16,9 +16,8 @@ from emulator.learning.normalise import (
     take,
     weather_months,
 )
-from emulator.learning.references import decay_channels
+from emulator.learning.references import SLOWEST_DECAY, decay_channel
 from emulator.models import PointwiseSettings, RecurrentSettings
-from emulator.models.balance import decay_speed
 from tests.learning.cubes import chosen_years, small_cube
 
 
@@ -293,13 +292,17 @@ def test_refuses_an_incomplete_year_and_unknown_reference() -> None:
         fit(cube, reference_simulations=["S9"])
 
 
-def test_soils_know_the_climate_of_a_place() -> None:
-    tas = 273.15 + torch.arange(24.0).view(12, 2)
-    climatology = torch.stack([0 * tas, tas], dim=1)
-    found = decay_channels(climatology, 1, torch.tensor([0, 280]), torch.tensor([1, 9]))
-    assert found.shape == (1, 14, 2)
-    torch.testing.assert_close(found[0, :12].float(), decay_speed(tas))
-    assert found[0, 12:].tolist() == [[280, 280], [9, 9]]
+def test_decay_goes_by_the_temperature_of_a_place() -> None:
+    # 10 degC all year, 25 degC, half a year of each, and an ice sheet.
+    tas = torch.tensor([283.15, 298.15, 298.15, 220.0]).expand(12, 4).clone()
+    tas[:6, 2] = 283.15
+    found = decay_channel(torch.stack([0 * tas, tas], dim=1), ["pr", "tas"])
+    warm = 308.56 * (1 / 56.02 - 1 / 71.02)
+    wanted = [0, warm, np.log((1 + np.exp(warm)) / 2), np.log(SLOWEST_DECAY)]
+    assert found.shape == (1, 1, 4)
+    assert found[0, 0].tolist() == pytest.approx(wanted, rel=1e-5, abs=1e-5)
+    with pytest.raises(SettingsError, match=r"network sees pr, rsds. Add tas"):
+        decay_channel(tas[:, None], ["pr", "rsds"])
 
 
 def test_a_flux_that_a_teacher_lacks_is_no_part_of_its_balance() -> None:

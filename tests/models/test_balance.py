@@ -16,21 +16,9 @@ from torch import Tensor, nn
 from emulator.carbon.errors import SettingsError
 from emulator.learning.references import needed_channels
 from emulator.models import NetworkShape, RecurrentSettings, build_network
-from emulator.models.balance import (
-    COLDEST_DECAY,
-    HUMUS,
-    WOOD,
-    Balance,
-    Pools,
-    Soils,
-    by_year,
-    decay_speed,
-    stocks,
-    tas_place,
-)
+from emulator.models.balance import HUMUS, WOOD, Balance, Pools, Soils, by_year, stocks
 
 CELLS, FLUXES = 6, ["nbp", "gpp", "rh"]
-TEN = 283.15
 FEATURES = 2
 POOLS: dict[str, Any] = {"pools": [2.0, 20.0], "start_year": 1951}
 SOILS: dict[str, Any] = {
@@ -44,8 +32,7 @@ SOILS: dict[str, Any] = {
 def shape(asked: RecurrentSettings, inputs: int = 4) -> NetworkShape:
     outputs = max(len(asked.fluxes), 1)
     statics = FEATURES + needed_channels(asked, outputs)
-    cells = torch.arange(CELLS)
-    return NetworkShape(inputs, statics, outputs, 1, cells, (2, 3), ("tas", "pr"))
+    return NetworkShape(inputs, statics, outputs, 1, torch.arange(CELLS), (2, 3))
 
 
 def balance(**values: Any) -> Balance:
@@ -65,10 +52,8 @@ def inputs(network: Balance, months: int = 24) -> tuple[Tensor, Tensor, Tensor]:
     # Units of nbp, gpp and rh over that of nbp; rh is 3 in the mean, more in summer.
     units = torch.tensor([1.0, 4.0, 2.0])[: network.needs[2]]
     season = (3 + torch.arange(12.0) - 5.5)[: network.needs[3]] / 3
-    # 10 degC in every month; months of the forcing lie 3 K about it.
-    speeds = decay_speed(torch.full((12,), TEN))
-    climate = torch.cat([speeds, torch.tensor([TEN, 3.0])])[: network.needs[0]]
-    needed = torch.cat([climate, torch.zeros(1), units, season])
+    speed = torch.zeros(network.needs[0])
+    needed = torch.cat([speed, torch.zeros(1), units, season])
     static = torch.cat([static, needed[None, :, None].expand(1, -1, CELLS)], dim=1)
     forcing = torch.randn(1, 2 + months, 4, CELLS, generator=generator)
     return forcing, static, torch.tensor([0])
@@ -180,27 +165,21 @@ def respired(
     decay: Tensor,
     season: float = 3.0,
     fill: str = "month",
-    tas: Tensor | None = None,
-    usual: float = TEN,
+    speed: float = 0.0,
 ) -> Tensor:
-    """Return what soils respire in which nothing is learned; (month,), one cell.
-
-    By default it is as warm as always, and decay is that of ``model.pools``.
-    """
+    """Return what soils respire in which nothing is learned; (month,), one cell."""
     settings = RecurrentSettings(**SOILS, pools_fill=fill)
     soils = Soils(settings, replace(shape(settings), statics=FEATURES))
     soils.requires_grad_(False)
     nn.init.zeros_(soils.leave.weight)
     nn.init.zeros_(soils.leave.bias)
-    now = torch.full_like(net, usual) if tas is None else tas
-    speeds = decay_speed(torch.full((12,), usual))
+    usual = torch.full((1, 12, 1), season)
     static, air = torch.zeros(1, FEATURES, 1), torch.zeros(1, 1)
     found = soils(
         net[None, :, None],
         decay[None, :, None],
-        now[None, :, None],
-        torch.cat([speeds, torch.tensor([0.0, 1.0])])[None, :, None],
-        torch.full((1, 12, 1), season),
+        torch.full((1, 1, 1), speed),
+        usual,
         air,
         static,
         torch.tensor([0]),
@@ -269,35 +248,11 @@ def test_litter_that_falls_by_the_year_comes_in_january() -> None:
     assert float(change[12]) == pytest.approx(12 * january, rel=0.02)
 
 
-def test_decay_speed_is_that_of_lloyd_and_taylor_with_a_floor() -> None:
-    # 10 degC by definition; 25 degC; -60 degC, where all is the floor.
-    found = decay_speed(torch.tensor([TEN, 298.15, 213.15]))
-    warm = (math.exp(308.56 * (1 / 56.02 - 1 / 71.02)) + COLDEST_DECAY) / 1.1
-    assert found.tolist() == pytest.approx([1, warm, COLDEST_DECAY / 1.1], rel=1e-4)
-
-
-def test_a_warm_month_respires_more_by_the_law_of_decay() -> None:
-    zero, tas = torch.zeros(24), torch.full((24,), 298.15)
-    tas[5] += 1.0  # a degree warmer than any June
-    found = respired(zero, zero, tas=tas, usual=298.15)
-    speed, warmer = decay_speed(torch.tensor([298.15, 299.15])).tolist()
-    litter, soil = LITTER_KEPT**speed, SOIL_KEPT**speed
-    more = warmer / speed
-    wanted = 3 * (
-        (1 - HUMUS) * (1 - litter**more) / (1 - litter)
-        + HUMUS * (1 - soil**more) / (1 - soil)
-    )
-    torch.testing.assert_close(found[:5], torch.full((5,), 3.0))
-    assert float(found[5]) == pytest.approx(wanted, rel=1e-4)
-    assert (found[6:] < 3).all()  # what burned is gone
-
-
 def test_in_a_warm_climate_litter_and_soil_give_back_sooner() -> None:
     net, zero = torch.zeros(240), torch.zeros(240)
     net[0] = 12.0  # one unit, of which 1 - WOOD is litter in the second month
-    warm = {"usual": 298.15}
-    found = respired(net, zero, **warm) - respired(zero, zero, **warm)
-    kept = LITTER_KEPT ** float(decay_speed(torch.tensor(298.15)))
+    found = respired(net, zero, speed=math.log(3)) - respired(zero, zero)
+    kept = LITTER_KEPT**3
     first = 12 * (1 - WOOD) * (1 - kept) * (1 - HUMUS)
     assert float(found[1]) == pytest.approx(first, rel=1e-3)
 
@@ -389,7 +344,6 @@ def test_co2_reaches_respiration_through_soils_only() -> None:
         ({"start_year": 1951}, "model.start_year is 1951, but must be"),
         ({"fluxes": ["nbp", "rh"], **POOLS}, "components with rh and model.closure"),
         ({**SOILS, "pools": [2.0, 20.0]}, "the turnover times of wood, litter and soi"),
-        ({**SOILS, "forcing_channels": "anomaly"}, "soils need the temperature itself"),
         (
             {"fluxes": ["nbp", "gpp"], "closure": True, **POOLS},
             "components with rh and model.closure",
@@ -399,8 +353,3 @@ def test_co2_reaches_respiration_through_soils_only() -> None:
 def test_contradictions_are_named(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message.replace("[", r"\[")):
         RecurrentSettings(**values)
-
-
-def test_soils_without_temperature_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"network sees pr, rsds. Add tas"):
-        tas_place(("pr", "rsds"))

@@ -19,7 +19,7 @@ from emulator.models import (
     model_to_dict,
 )
 
-SAMPLES, MONTHS, INPUTS, STATICS, OUTPUTS, TEACHERS = 2, 5, 4, 31, 2, 3  # soils: 29
+SAMPLES, MONTHS, INPUTS, STATICS, OUTPUTS, TEACHERS = 2, 5, 4, 18, 2, 3  # soils: 16
 GRID = (5, 8)  # an odd number of rows: pooling must not lose one
 
 SMALL: dict[str, ModelSettings] = {
@@ -44,9 +44,7 @@ SMALL: dict[str, ModelSettings] = {
 
 
 def shape(cells: int = GRID[0] * GRID[1]) -> NetworkShape:
-    return NetworkShape(
-        INPUTS, STATICS, OUTPUTS, TEACHERS, torch.arange(cells), GRID, ("tas",)
-    )
+    return NetworkShape(INPUTS, STATICS, OUTPUTS, TEACHERS, torch.arange(cells), GRID)
 
 
 def loud(network: nn.Module) -> nn.Module:
@@ -62,8 +60,7 @@ def inputs(memory: int, cells: int, months: int = MONTHS) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(2)
     return (
         torch.randn(SAMPLES, memory + months, INPUTS, cells, generator=generator),
-        # Positive, as the speeds of decay are that soils need.
-        0.1 + torch.rand(SAMPLES, STATICS, cells, generator=generator),
+        torch.randn(SAMPLES, STATICS, cells, generator=generator),
         torch.tensor([0, 2]),
     )
 
