@@ -84,6 +84,6 @@ def test_nights_end_with_one_without_news(demo: Path) -> None:
     assert (root / "page" / "index.html").is_file()
     night = xr.open_zarr(root / "sink.zarr")
     # July was preliminary, then final; of October a week is known.
-    assert night["status"].sel(time="2025-07").item() == 0
-    assert night["revision"].sel(time="2025-07").item() == 1
-    assert night["status"].sel(time="2025-10").item() == 2
+    assert night["status"].sel(time="2025-07").values.item() == 0
+    assert night["revision"].sel(time="2025-07").values.item() == 1
+    assert night["status"].sel(time="2025-10").values.item() == 2
