@@ -21,7 +21,7 @@ from benchmarks.making import (
     simulate_row,
 )
 from benchmarks.measuring import Row, environment
-from benchmarks.report import print_table, write_json
+from benchmarks.report import conclude
 from emulator.carbon.errors import UserError
 from emulator.learning.settings import TrainSettings
 
@@ -62,10 +62,7 @@ def main() -> int:
             console.print("Stopped by the keyboard.")
     if not rows:
         return 1
-    date = about["date"].replace(":", "").partition("+")[0]
-    out = asked.out or Path("build", "benchmarks", f"{date}-{asked.device}.json")
-    print_table(rows, about)
-    print(f"also in {write_json(rows, about, out)}")
+    conclude(rows, about, asked.out, asked.device)
     return int(stopped)
 
 

@@ -27,7 +27,7 @@ from benchmarks.answering import start_row
 from benchmarks.inputs import settings_of_run
 from benchmarks.making import demo_data, prepare_row, simulate_row
 from benchmarks.measuring import Cost, Promise, Row, environment, measure
-from benchmarks.report import print_table, write_json
+from benchmarks.report import conclude
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import MONTHS_PER_YEAR, as_months
 from emulator.data import forcing_archive
@@ -336,10 +336,7 @@ def main() -> int:
     }
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         rows = measuring[asked.what](Path(name))
-    date = about["date"].replace(":", "").partition("+")[0]
-    out = asked.out or Path("build", "benchmarks", f"{date}-{asked.what}.json")
-    print_table(rows, about)
-    sys.stdout.write(f"also in {write_json(rows, about, out)}\n")
+    conclude(rows, about, asked.out, asked.what)
     return 0
 
 

@@ -15,7 +15,6 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import yaml
 from numpy.typing import NDArray
 
 from benchmarks.measuring import Cost, Row, environment, measure
-from benchmarks.report import print_table, write_json
+from benchmarks.report import conclude
 from emulator.carbon.grid import Grid
 from emulator.data.computing import DaskSettings
 from emulator.data.prepare import prepare
@@ -324,10 +323,7 @@ def main() -> int:
     dask = DaskSettings(workers=asked.workers)
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=asked.folder) as name:
         measured = rows(Path(name), size, dask)
-    date = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S")
-    out = asked.out or Path("build", "benchmarks", f"{date}-reading.json")
-    print_table(measured, about)
-    sys.stdout.write(f"also in {write_json(measured, about, out)}\n")
+    conclude(measured, about, asked.out, "reading")
     return 0
 
 

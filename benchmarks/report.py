@@ -39,6 +39,16 @@ def print_table(
     console.print(table)
 
 
+def conclude(
+    rows: Sequence[Row], about: Mapping[str, Any], out: Path | None, what: str
+) -> None:
+    """Print the rows and write them, by default below ``build/benchmarks``."""
+    date = about["date"].replace(":", "").partition("+")[0]
+    path = out or Path("build", "benchmarks", f"{date}-{what}.json")
+    print_table(rows, about)
+    print(f"also in {write_json(rows, about, path)}")
+
+
 def write_json(rows: Sequence[Row], about: Mapping[str, Any], path: Path) -> Path:
     """Write machine, code, input and rows.
 

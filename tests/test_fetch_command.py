@@ -6,7 +6,7 @@ No file of a provider was at hand: the files are generated, the server is ours.
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,6 @@ POLICY = "Agree with the coordinators first."
 VARIABLES = ("nbp", "gpp", "ra", "rh")
 ROUND = "land-round-2025/"
 """What paths in the index begin with; the store of the files leaves it out."""
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with servers.serving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -433,13 +433,6 @@ def test_an_absent_source_and_an_absent_archive_are_refused(
         night(str(tmp_path / "nowhere"), archive, "2008-06-01")
     with pytest.raises(StoreError, match="no forcing archive at"):
         night(centre, tmp_path / "none" / "land.icechunk", "2008-06-01")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with servers.serving() as running:
-        yield running
 
 
 def serve(server: servers.Server, centre: Centre) -> None:

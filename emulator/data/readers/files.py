@@ -51,18 +51,32 @@ def find_files(
     return match_files(entry, pattern, variable, simulation, data_root)
 
 
-def find_one(entry: Entry, variable: str, data_root: Path) -> Path:
-    """Return the file of a static field.
+def find_one(
+    entry: Entry,
+    variable: str,
+    data_root: Path,
+    *,
+    simulation: str | None = None,
+    what: str = "a static field is in one",
+) -> Path:
+    """Return the file of what must be in one: a static field, a table.
+
+    Args:
+        entry: The catalog entry.
+        variable: Canonical name.
+        data_root: The folder below which entries' roots lie.
+        simulation: Which simulation of a teacher; None for other products.
+        what: What it is, for the message.
 
     Raises:
         CatalogError: If the entry lacks the variable, or not one file matches.
     """
-    paths = find_files(entry, variable, None, data_root)
+    paths = find_files(entry, variable, simulation, data_root)
     if len(paths) > 1:
         raise CatalogError(
             f"{len(paths)} files match '{variable}' of catalog entry '{entry.name}' "
-            f"({paths[0].name} to {paths[-1].name}), but a static field is in one. "
-            f"Narrow 'files'."
+            f"({paths[0].name} to {paths[-1].name}), but {what}. Narrow "
+            f"'files'."
         )
     return paths[0]
 

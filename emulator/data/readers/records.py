@@ -24,8 +24,9 @@ from emulator.data.readers import (
     indices,
     workbook,
 )
+from emulator.data.readers.files import find_one
 from emulator.data.readers.series import wanted_years
-from emulator.data.readers.tables import as_series, one_file, spread
+from emulator.data.readers.tables import A_TABLE, as_series, spread
 
 Series = tuple[NDArray[np.datetime64], NDArray[np.float64]]
 
@@ -109,7 +110,7 @@ def read(
     CO2 comes without its season where the file tells it so, and with it from the marine
     boundary layer. Arguments and errors are those of ``emulator.data.readers.read``.
     """
-    path = one_file(entry, variable, simulation, data_root)
+    path = find_one(entry, variable, data_root, simulation=simulation, what=A_TABLE)
     fitting = (k for k in KINDS if fnmatch(path.name.lower(), k.names))
     kind = next((kind for kind in fitting if kind.variable == variable), None)
     if kind is None:

@@ -7,14 +7,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from emulator.carbon.errors import CatalogError, TimeAxisError, UnitsError, UserError
+from emulator.carbon.errors import TimeAxisError, UnitsError, UserError
 from emulator.carbon.units import convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import Entry, TableLayout, Years
 from emulator.data.readers import times
 from emulator.data.readers.fields import attribute, pick_variable, without_fills
-from emulator.data.readers.files import checksum, find_files, open_netcdf
+from emulator.data.readers.files import checksum, find_one, open_netcdf
 from emulator.data.readers.series import wanted_years
+
+A_TABLE = "a table is one file"
+"""Why there must be one file, for messages."""
 
 
 def read(
@@ -29,7 +32,7 @@ def read(
     The value of a year stands for each of its months. Arguments and errors are those
     of ``emulator.data.readers.read``.
     """
-    path = one_file(entry, variable, simulation, data_root)
+    path = find_one(entry, variable, data_root, simulation=simulation, what=A_TABLE)
     name = entry.variables[variable].name or variable
     layout = entry.table or TableLayout(year="year")
     if path.suffix in (".nc", ".nc4"):
@@ -92,24 +95,6 @@ def as_series(
     }
     coords = {"time": months.astype("datetime64[ns]")}
     return xr.DataArray(values, coords, ("time",), name=variable, attrs=attrs)
-
-
-def one_file(
-    entry: Entry, variable: str, simulation: str | None, data_root: Path
-) -> Path:
-    """Return the file of a table.
-
-    Raises:
-        CatalogError: If there is none, or several.
-    """
-    paths = find_files(entry, variable, simulation, data_root)
-    if len(paths) > 1:
-        raise CatalogError(
-            f"{len(paths)} files match '{variable}' of catalog entry '{entry.name}' "
-            f"({paths[0].name} to {paths[-1].name}), but a table is one file. Narrow "
-            f"'files'."
-        )
-    return paths[0]
 
 
 def _read_netcdf(

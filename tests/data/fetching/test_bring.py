@@ -55,13 +55,11 @@ TAG = {"ETag": '"one"'}
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with servers.serving() as running:
-        for name, content in CONTENT.items():
-            running.does(f"round/{name}", servers.parts(content, **TAG))
-            running.lengths[f"round/{name}"] = len(content)
-        yield running
+def server(server: Server) -> Server:
+    for name, content in CONTENT.items():
+        server.does(f"round/{name}", servers.parts(content, **TAG))
+        server.lengths[f"round/{name}"] = len(content)
+    return server
 
 
 def product(base: str, **fetch: Any) -> Entry:

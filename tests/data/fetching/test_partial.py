@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ TAG = {"ETag": '"one"'}
 MODIFIED = {"Last_Modified": "Wed, 01 Jul 2026 00:00:00 GMT"}
 ONCE = Patience(retries=0, backoff_s=0.01, timeout_s=5.0, deadline_s=20.0)
 TWICE = Patience(retries=1, backoff_s=0.01, timeout_s=5.0, deadline_s=20.0)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with servers.serving() as running:
-        yield running
 
 
 def names(folder: Path) -> list[str]:

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -36,13 +35,6 @@ CONTENT = b"\x89HDF" + bytes(range(256)) * 64
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 ANNOUNCED: dict[str, Any] = {"sha256": SHA256, "size": len(CONTENT)}
 QUICK = Patience(retries=2, backoff_s=0.01, timeout_s=1.0, deadline_s=5.0)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with servers.serving() as running:
-        yield running
 
 
 @pytest.fixture
