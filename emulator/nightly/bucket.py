@@ -83,7 +83,7 @@ def open_latest(url: str) -> xr.Dataset:
         url = f"{url.rstrip('/')}/{EXPORTS}/{night}/{MIRROR}"
     with _reached(url) as store:
         readable = zarr.storage.ObjectStore(store, read_only=True)
-        return publish.require_schema(xr.open_zarr(readable), url)
+        return publish.require_schema(xr.open_zarr(readable, chunks=None), url)
 
 
 def _send(store: "ObjectStore", export: Path, file: Path, before: Path | None) -> None:

@@ -47,7 +47,9 @@ def open_sink(
     while store is not None:
         readable = _held(store)
         if (store / "zarr.json").exists():
-            return publish.require_schema(xr.open_zarr(readable), str(path))
+            return publish.require_schema(
+                xr.open_zarr(readable, chunks=None), str(path)
+            )
         store = _resolved(Path(path))  # it was just removed, so there is a newer one
     raise StoreError(
         f"There is no sink map at {path}. Give the path of the .zarr store that "

@@ -36,7 +36,9 @@ Steps = dict[str, NDArray[Any]]
 
 def read(store: Store, path: str) -> xr.Dataset:
     """Open a group lazily."""
-    found: xr.Dataset = xr.open_zarr(store, group=path or None, consolidated=False)
+    found: xr.Dataset = xr.open_zarr(
+        store, group=path or None, chunks=None, consolidated=False
+    )
     return found
 
 
