@@ -46,6 +46,12 @@ decayed litter that stays in the soil: 0.3 in LPJ (Sitch et al., 2003, Global Ch
 Biology 9, 161-185, section 2.2.6), 0.3 to 0.55 in its relatives."""
 
 
+FRAILTY = 1.0
+"""First guess of how much faster wood dies when less grows, as an exponent: in LPJ the
+mortality of trees is the inverse of 1 + k times growth efficiency (Sitch et al., 2003,
+section on mortality), so about -1 where growth is what matters."""
+
+
 class Balance(nn.Module):
     """A network whose fluxes close, and whose pools remember from ``start_year`` on.
 
@@ -198,17 +204,19 @@ class Pools(nn.Module):
 class Soils(nn.Module):
     """Wood, litter and soil through which carbon passes before it is respired.
 
-    A share of what a cell takes up becomes wood, which dies at a steady rate; the rest
-    and dead wood are litter, a share of which becomes soil as it decays. Litter and
-    soil decay at their own rates times a factor f of the month, which is the network's
-    answer to the weather:
+    A share of what a cell takes up becomes wood; the rest and dead wood are litter, a
+    share of which becomes soil as it decays. Litter and soil decay at their own rates
+    times a factor f of the month, which is the network's answer to the weather:
 
         D[t + 1] = exp(-k * f[t] / 12) * D[t] + what comes in,
 
     and what leaves litter and soil for the air is rh. So a warm month burns a share of
     what there is: less if there is less, more if CO2 has fed the soils, by one law for
-    both. With ``pools_fill`` "year" a year's litter comes at once when it is over.
-    Shares, rates and the stocks at the start are functions of teacher and place.
+    both. Wood dies at its own rate times exp(-a * g), where g is how much more than
+    usual, as a share, the last twelve months took up: years without growth kill trees,
+    and their carbon leaves over the years that follow. With ``pools_fill`` "year" a
+    year's litter comes at once when it is over. Shares, rates, a and the stocks at the
+    start are functions of teacher and place.
 
     Source: first-order decay with a modifier of temperature and moisture, as in LPJ
         (Sitch et al., 2003, Global Change Biology 9, 161-185, equations 20 to 24) and
@@ -221,9 +229,10 @@ class Soils(nn.Module):
         self.fills_yearly = settings.pools_fill == "year"
         width = 32  # A few numbers of a place: more only learns its noise.
         self.context = Context(shape.teachers, settings.embedding, shape.statics, width)
-        self.leave = quiet_linear(width, 11)
+        self.leave = quiet_linear(width, 12)
         self.rates = nn.Parameter(-torch.tensor(settings.pools).log())
         self.shares = nn.Parameter(torch.tensor([WOOD, HUMUS]).logit())
+        self.frailty = nn.Parameter(torch.tensor(FRAILTY))
 
     def forward(
         self,
@@ -253,9 +262,11 @@ class Soils(nn.Module):
             Shape of ``net``.
         """
         place = self.leave(self.context(static, teacher)).float()
-        change, share, stock, stock_by_air = torch.split(place, [3, 2, 3, 3], dim=-1)
+        change, share, stock, stock_by_air, frailty = torch.split(
+            place, [3, 2, 3, 3, 1], dim=-1
+        )
         change = change.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)
-        # Wood dies of age, not of warmth.
+        # What kills wood is a lack of growth, not warmth.
         climate = torch.cat([0 * speed, speed, speed], dim=1).transpose(1, 2)
         rate = (self.rates + climate + change).exp()
         wood_share, humus = (self.shares + share).sigmoid()[:, None].unbind(dim=-1)
@@ -267,14 +278,19 @@ class Soils(nn.Module):
         mean = season.mean(dim=1).clamp_min(LEAST_RESPIRATION)
         factor = ((usual + decay) / mean[:, None]).clamp(0.0, LARGEST_FACTOR)
         # Where rh is not known all of it is the net flux's, and decay is steady.
-        factor = torch.where(season.any(dim=1)[:, None], factor, 1.0)
+        known = season.any(dim=1)[:, None]
+        factor = torch.where(known, factor, 1.0)
         kept = (-rate / MONTHS_PER_YEAR).exp()[:, None]
         # Stocks that a steady mean respiration keeps in balance, times e^distance.
         first = mean[..., None] / MONTHS_PER_YEAR * distance.exp() / (1 - kept[:, 0])
         taken = (net + usual) / MONTHS_PER_YEAR
 
         grown = wood_share * taken
-        kept_wood = kept[..., 0].expand_as(net)
+        # In balance as much is taken up as is respired.
+        more = torch.where(known, over_year(taken) / mean[:, None] - 1, 0.0)
+        more[:, : MONTHS_PER_YEAR - 1] = 0.0
+        dying = -(self.frailty + frailty[..., 0])[:, None] * more
+        kept_wood = kept[..., 0] ** dying.clamp(-LARGEST_CHANGE, LARGEST_CHANGE).exp()
         wood = stocks(first[..., 0] * wood_share[:, 0], grown, kept_wood)
         fallen = taken - grown + wood * (1 - kept_wood)
         if self.fills_yearly:
@@ -309,6 +325,12 @@ def by_year(taken: Tensor) -> Tensor:
     years = taken[:, :end].reshape(-1, whole, MONTHS_PER_YEAR, *taken.shape[2:])
     gathered[:, MONTHS_PER_YEAR - 1 : end : MONTHS_PER_YEAR] = years.sum(dim=2)
     return gathered
+
+
+def over_year(taken: Tensor) -> Tensor:
+    """Return what each month and the eleven before it took up, (sample, time, ...)."""
+    before = torch.zeros_like(taken[:, : MONTHS_PER_YEAR - 1])
+    return torch.cat([before, taken], dim=1).unfold(1, MONTHS_PER_YEAR, 1).sum(dim=-1)
 
 
 def stocks(first: Tensor, added: Tensor, kept: Tensor) -> Tensor:

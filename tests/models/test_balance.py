@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from emulator.carbon.errors import SettingsError
 from emulator.learning.references import needed_channels
 from emulator.models import NetworkShape, RecurrentSettings, build_network
-from emulator.models.balance import HUMUS, WOOD, Balance, Pools, Soils, by_year, stocks
+from emulator.models.balance import (
+    HUMUS,
+    WOOD,
+    Balance,
+    Pools,
+    Soils,
+    by_year,
+    over_year,
+    stocks,
+)
 
 CELLS, FLUXES = 6, ["nbp", "gpp", "rh"]
 FEATURES = 2
@@ -166,6 +175,7 @@ def respired(
     season: float = 3.0,
     fill: str = "month",
     speed: float = 0.0,
+    frailty: float = 0.0,
 ) -> Tensor:
     """Return what soils respire in which nothing is learned; (month,), one cell."""
     settings = RecurrentSettings(**SOILS, pools_fill=fill)
@@ -173,6 +183,7 @@ def respired(
     soils.requires_grad_(False)
     nn.init.zeros_(soils.leave.weight)
     nn.init.zeros_(soils.leave.bias)
+    nn.init.constant_(soils.frailty, frailty)
     usual = torch.full((1, 12, 1), season)
     static, air = torch.zeros(1, FEATURES, 1), torch.zeros(1, 1)
     found = soils(
@@ -246,6 +257,35 @@ def test_litter_that_falls_by_the_year_comes_in_january() -> None:
     # One unit came in, and wood has hardly begun to die.
     january = (1 - WOOD) * (1 - LITTER_KEPT) * (1 - HUMUS)
     assert float(change[12]) == pytest.approx(12 * january, rel=0.02)
+
+
+WOOD_KEPT = math.exp(-1 / (12 * 30))
+
+
+def test_a_year_without_growth_kills_trees() -> None:
+    net, zero = torch.zeros(480), torch.zeros(480)
+    net[11] = -18.0  # of the twelve months' usual 3 * 12, half
+    # With this exponent half the growth is twice the deaths.
+    found = respired(net, zero, frailty=2 * math.log(2)) - respired(net, zero)
+    assert (found[:12] == 0).all()
+    wood = WOOD * 3 / 12 / (1 - WOOD_KEPT)
+    died = wood * (WOOD_KEPT - WOOD_KEPT**2)
+    first = 12 * died * (1 - LITTER_KEPT) * (1 - HUMUS)
+    assert float(found[12]) == pytest.approx(first, rel=1e-3)
+    assert (found[12:36] > 0).all()
+
+
+def test_trees_are_in_balance_where_growth_is_the_usual() -> None:
+    zero = torch.zeros(480)
+    found = respired(zero, zero, frailty=3.0)
+    torch.testing.assert_close(found, torch.full((480,), 3.0))
+
+
+def test_what_a_year_took_up_is_known_after_twelve_months() -> None:
+    months = torch.arange(1.0, 25)[None, :, None]
+    found = over_year(months)[0, :, 0]
+    assert found[11] == 78  # 1 + 2 + ... + 12
+    assert found[23] == 222  # 13 + 14 + ... + 24
 
 
 def test_in_a_warm_climate_litter_and_soil_give_back_sooner() -> None:
