@@ -4,7 +4,7 @@ This is the only place where names, signs and units change. A reader of a family
 of files adds what is special about the family and nothing else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from emulator.carbon.errors import (
     UserError,
 )
 from emulator.carbon.grid import Grid
-from emulator.carbon.units import convert
+from emulator.carbon.units import conversion, convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import CoordinateSource, Entry, Years
 from emulator.data.readers import times
@@ -36,6 +36,10 @@ FILL_LIMIT = 1e10
 """Larger magnitudes are fills, declared or not; areas in m2 are exempt."""
 
 _AREA_FILL_LIMIT = 1e15
+
+_AREA_SLACK = 100.0
+"""Areas may be of land alone or of a cut globe; km2 for m2 are off by 1e6."""
+
 _CLEANED_BYTES = 2**20
 _VOCABULARY = {name.lower() for name in VARIABLES}
 _SAYS_NOTHING = ("", "-", "nan", "none", "unknown", "undefined")
@@ -151,7 +155,7 @@ def field_of(
     lat_dim, lon_dim = horizontal_dims(variable, path)
     extra = [d for d in variable.dims if d not in (lat_dim, lon_dim)]
     long = [d for d in extra if variable.sizes[d] > 1]
-    time_dim = _time_dim(extra, long, path, variable) if has_time else None
+    time_dim = _time_dim(dataset, variable, extra, path) if has_time else None
     refused = [d for d in long if d != time_dim]
     if refused:
         raise GridMismatchError(
@@ -173,12 +177,40 @@ def field_of(
     lat = coordinate(dataset, lat_dim, LAT_NAMES, path, known.lat if known else None)
     lon = coordinate(dataset, lon_dim, LON_NAMES, path, known.lon if known else None)
     values = load(variable, path)
-    limit = _AREA_FILL_LIMIT if attribute(variable, "units") == "m2" else FILL_LIMIT
-    values = without_fills(values, variable.attrs, limit)
+    values = without_fills(values, variable.attrs, fill_limit(variable))
     values, lat, lon = canonical_grid(values, lat, lon, path)
     return Field(
         values, lat, lon, axis, attribute(variable, "units"), str(variable.name)
     )
+
+
+def area_of(
+    dataset: xr.Dataset, path: Path, wanted: str, declared: Declared = NOTHING
+) -> Field:
+    """Return areas of cells of an open file in m2, as which they count if none is said.
+
+    Raises:
+        UserError: If the file holds no such variable.
+        UnitsError: If its unit is none of an area, or its values are of another.
+        GridMismatchError: If it is on no complete regular grid.
+    """
+    picked = pick_variable(dataset, wanted, path, 2)
+    units = attribute(picked, "units") or "m2"
+    dataset = dataset.assign({str(picked.name): picked.assign_attrs(units=units)})
+    field = field_of(dataset, path, str(picked.name), declared=declared, has_time=False)
+    cure = "Mend its unit, or take another variable in the catalog entry."
+    try:
+        values = convert(field.values, units, "m2")
+    except UnitsError as error:
+        raise UnitsError(f"{path}: '{wanted}': {error} {cure}") from None
+    sphere = float(Grid(field.lat, field.lon).cell_area().sum())
+    total = float(np.nansum(values, dtype=np.float64))
+    if not sphere / _AREA_SLACK < total < sphere * _AREA_SLACK:
+        raise UnitsError(
+            f"{path}: the cells of '{wanted}' add up to {total:.4g} m2 as it is in "
+            f"{units!r}, but such a grid on the Earth has {sphere:.4g} m2. {cure}"
+        )
+    return replace(field, values=values, units="m2")
 
 
 def to_array(
@@ -264,7 +296,8 @@ def without_fills(
     """Return unpacked float32 values with NaN for every kind of fill.
 
     ``_FillValue`` is honoured; ``missing_value`` is, unless it is 0, which some
-    files declare for a fraction whose 0 is a value.
+    files declare for a fraction whose 0 is a value. Float32 values are cleaned where
+    they are: a copy of ten years takes almost as long as reading them.
     """
     attrs = {str(name).lower(): value for name, value in attrs.items()}
     fills = [_number(f) for f in np.atleast_1d(attrs.get("_fillvalue", []))]
@@ -274,7 +307,8 @@ def without_fills(
         fills += FILL_VALUES
     scale = _number(attrs.get("scale_factor", 1.0))
     offset = _number(attrs.get("add_offset", 0.0))
-    cleaned = np.array(values, dtype=np.float32, ndmin=1)
+    with np.errstate(over="ignore"):  # beyond float32 is beyond any limit
+        cleaned = np.atleast_1d(np.require(values, np.float32, "W"))
     stored = np.atleast_1d(values)
     # A few maps at a time, which stay in the cache.
     step = max(1, _CLEANED_BYTES // max(1, cleaned[:1].nbytes))
@@ -290,6 +324,18 @@ def without_fills(
             missing |= ~(np.abs(part) <= limit)
         part[missing] = np.nan
     return cleaned.reshape(values.shape)
+
+
+def fill_limit(variable: xr.DataArray) -> float:
+    """Return the magnitude beyond which a variable's values are fills.
+
+    Areas of cells in m2 are larger than what is a fill elsewhere.
+    """
+    try:
+        conversion(attribute(variable, "units") or "", "m2")
+    except UnitsError:
+        return FILL_LIMIT
+    return _AREA_FILL_LIMIT
 
 
 def attribute(variable: xr.DataArray, wanted: str) -> str | None:
@@ -377,17 +423,22 @@ def _along(
 
 
 def _time_dim(
-    extra: list[Any],
-    long: list[Any],
-    path: Path,
-    variable: xr.DataArray,
+    dataset: xr.Dataset, variable: xr.DataArray, extra: list[Any], path: Path
 ) -> str:
-    named = [str(d) for d in extra if str(d).lower() in TIME_NAMES]
-    found = named or [str(d) for d in long]
+    """Return the dimension of time: by its name, or by the unit of its coordinate."""
+    found = [str(d) for d in extra if str(d).lower() in TIME_NAMES]
+    if not found:
+        said = {d: _along(dataset, str(d), TIME_NAMES) for d in extra}
+        found = [
+            str(d)
+            for d, axis in said.items()
+            if axis is not None and times.is_time(attribute(axis, "units"))
+        ]
     if len(found) != 1:
         raise TimeAxisError(
             f"{path}: '{variable.name}' has the dimensions "
-            f"{[str(d) for d in variable.dims]}, none of which is time. Name it 'time'."
+            f"{[str(d) for d in variable.dims]}, {len(found)} of which are time "
+            f"{found}, but one is needed. Call it 'time', and no other so."
         )
     return found[0]
 
@@ -404,8 +455,15 @@ def read_axis(
     calendar = declared.calendar
     variable = _along(dataset, dim, TIME_NAMES)
     if variable is not None:
-        values = np.asarray(variable.values, dtype=np.float64)
+        if variable.dtype.kind not in "iuf" or variable.ndim != 1:
+            raise TimeAxisError(
+                f"{path}: its time '{variable.name}' is {variable.dtype} with the "
+                f"dimensions {list(variable.dims)}, but one number a step is needed. "
+                f"Store times as numbers with a unit such as 'days since 1850-01-01'."
+            )
+        values = load(variable, path).astype(np.float64)
         units = attribute(variable, "units")
+        values = _middles(dataset, variable, values, path)
         calendar = calendar or attribute(variable, "calendar")
     return times.decode(
         values,
@@ -415,6 +473,25 @@ def read_axis(
         years=declared.years,
         ends=declared.ends,
     )
+
+
+def _middles(
+    dataset: xr.Dataset, time: xr.DataArray, stamps: NDArray[np.float64], path: Path
+) -> NDArray[np.float64]:
+    """Return the middle of each step where bounds tell it.
+
+    A stamp may be the midnight that ends a month, which is the next month's. Bounds
+    that leave gaps or do not hold their stamps say nothing.
+    """
+    bounds = dataset.get(attribute(time, "bounds") or "")
+    if bounds is None or bounds.shape != (stamps.size, 2):
+        return stamps
+    if attribute(bounds, "units") not in (None, attribute(time, "units")):
+        return stamps
+    first, last = load(bounds, path).astype(np.float64).T
+    holds = (first <= stamps) & (stamps <= last) & (first < last)
+    is_whole = holds.all() and (first[1:] == last[:-1]).all()
+    return (first + last) / 2 if is_whole else stamps
 
 
 def _inside(months: NDArray[np.datetime64], years: Years | None) -> slice:

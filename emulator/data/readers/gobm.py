@@ -14,15 +14,24 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from emulator.carbon.errors import CatalogError, GridMismatchError, UserError
+from emulator.carbon.errors import (
+    CatalogError,
+    GridMismatchError,
+    TimeAxisError,
+    UserError,
+)
+from emulator.carbon.timeaxis import CALENDARS
+from emulator.carbon.units import SECONDS_PER_DAY
 from emulator.data.entry import Entry, Years
 from emulator.data.readers.fields import (
     NOTHING,
     TIME_NAMES,
     Declared,
     Field,
+    area_of,
     attribute,
     field_of,
+    load,
     pick_variable,
     without_fills,
 )
@@ -34,6 +43,8 @@ _SERIES_FILES = re.compile(r"_(gm|gmr|ts|glob|reg)_|\.global\.", re.I)
 
 _TIMES = (*TIME_NAMES, "mtime")
 """Names of time; the last one is that of Jena CarboScope."""
+
+Days = NDArray[np.datetime64]
 
 _DAY = 1.1
 """Longest step between stamps of days, in days."""
@@ -82,6 +93,7 @@ def _per_area(field: Field, dataset: xr.Dataset, name: str, path: Path) -> Field
 
     Raises:
         UserError: If the file does not hold the areas.
+        UnitsError: If they are none of cells of such a grid in m2.
         GridMismatchError: If they are of other cells.
     """
     if name not in dataset.variables:
@@ -90,9 +102,7 @@ def _per_area(field: Field, dataset: xr.Dataset, name: str, path: Path) -> Field
             f"divided; it holds {[str(one) for one in dataset.variables]}. Correct "
             f"'per' in the catalog entry."
         )
-    # Areas reach beyond what is a fill elsewhere, whatever the file calls their unit.
-    dataset[name].attrs["units"] = "m2"
-    area = field_of(dataset, path, name, has_time=False)
+    area = area_of(dataset, path, name)
     if area.values.shape != field.values.shape[1:]:
         raise GridMismatchError(
             f"{path}: '{name}' has {area.values.shape} cells, but '{field.name}' "
@@ -116,19 +126,16 @@ def _in_months(dataset: xr.Dataset, wanted: str, path: Path) -> xr.Dataset:
         return dataset
     dataset = dataset.rename({dim: "time"}) if dim.lower() == "mtime" else dataset
     time = "time" if dim.lower() == "mtime" else dim
-    months = _months_of_days(dataset, time)
-    if months is None:
+    days = _days(dataset, time, path)
+    if days is None:
         return dataset
     field = pick_variable(dataset, wanted, path, 3).transpose(time, ...)
-    values = without_fills(field.to_numpy(), field.attrs)
+    values = without_fills(load(field, path), field.attrs)
     kept, means = [], []
-    for month in np.unique(months):
-        inside = months == month
-        first = np.datetime64(int(month), "M")
-        if inside.sum() == ((first + 1).astype("M8[D]") - first.astype("M8[D]")).astype(
-            int
-        ):
-            kept.append(month)
+    for month in np.unique(days.astype("M8[M]")):
+        inside = days.astype("M8[M]") == month
+        if inside.sum() == np.arange(month, month + 1, dtype="M8[D]").size:
+            kept.append(month.astype(np.int64))
             means.append(values[inside].mean(axis=0, dtype=np.float64))
     said = {"units": "months since 1970-01-01", "calendar": "standard"}
     mean = np.stack(means).astype(np.float32) if means else values[:0]
@@ -143,26 +150,34 @@ def _in_months(dataset: xr.Dataset, wanted: str, path: Path) -> xr.Dataset:
     )
 
 
-def _months_of_days(dataset: xr.Dataset, dim: str) -> NDArray[np.int64] | None:
-    """Return the month of each step since 1970, if steps are days; (time,)."""
+def _days(dataset: xr.Dataset, dim: str, path: Path) -> Days | None:
+    """Return the day of each step, if steps are days; (time,).
+
+    Raises:
+        TimeAxisError: If they are shorter than days, or days do not increase.
+    """
     if dim not in dataset.variables or dataset.sizes[dim] < 2:
         return None
     units = attribute(dataset[dim], "units")
     calendar = (attribute(dataset[dim], "calendar") or "standard").lower()
     is_elapsed = units is not None and " since " in units
-    if not is_elapsed or calendar not in (
-        "standard",
-        "gregorian",
-        "proleptic_gregorian",
-    ):
+    if not is_elapsed or CALENDARS.get(calendar) != "standard":
         return None
     try:
         dates = cftime.num2date(
-            dataset[dim].to_numpy().astype(np.float64), units, calendar
+            load(dataset[dim], path).astype(np.float64), units, calendar
         )
+        days = np.array([date.isoformat()[:10] for date in dates], "M8[D]")
     except (ValueError, OverflowError):
         return None  # the decoder of months says what is wrong with it
     seconds = np.array([(date - dates[0]).total_seconds() for date in dates[:9]])
-    if np.median(np.diff(seconds)) > _DAY * 86400:
+    if not 0 < np.median(np.abs(np.diff(seconds))) <= _DAY * SECONDS_PER_DAY:
         return None
-    return np.array([(d.year - 1970) * 12 + d.month - 1 for d in dates], np.int64)
+    repeated = np.flatnonzero(np.diff(days).astype(np.int64) <= 0)
+    if repeated.size:
+        raise TimeAxisError(
+            f"{path}: after {days[repeated[0]]} (step {repeated[0] + 1} of "
+            f"{days.size}) comes {days[repeated[0] + 1]}, but days, of which months "
+            f"are made, must increase. Get means of days or months, or the file again."
+        )
+    return days

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from emulator.carbon.errors import CatalogError, GateError, GridMismatchError
 from emulator.carbon.grid import Grid
 from emulator.data.entry import Entry
-from emulator.data.readers.fields import Declared, read_field
-from emulator.data.readers.files import checksum, match_files
+from emulator.data.readers.fields import Declared, area_of, read_field
+from emulator.data.readers.files import checksum, match_files, open_netcdf
 
 # Fractions are stored in single precision or rounded; beyond this they are no shares.
 _FRACTION_TOLERANCE = 1e-3
@@ -68,13 +68,13 @@ def read_area(entry: Entry, grid: Grid, data_root: Path) -> NDArray[np.float64]:
 
     Raises:
         GridMismatchError: If the areas are on another grid.
+        UnitsError: If they are none of cells of such a grid in m2.
     """
     if entry.cell_area is None:
         return grid.cell_area()
     path = _one_file(entry, entry.cell_area.file, data_root)
-    field = read_field(
-        path, entry.cell_area.variable, declared=Declared.of(entry), has_time=False
-    )
+    with open_netcdf(path) as dataset:
+        field = area_of(dataset, path, entry.cell_area.variable, Declared.of(entry))
     _require_same(Grid(field.lat, field.lon), grid, path)
     return np.nan_to_num(field.values.astype(np.float64))
 

@@ -7,6 +7,7 @@ The order of the attempts follows what occurs in published archives.
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import cftime
@@ -85,26 +86,37 @@ def decode(
         TimeAxisError: If the axis cannot be understood, has gaps or repeats, or does
             not end as declared.
     """
-    kind = _calendar(calendar, source)
+    _require_known(calendar, source)
     if not np.isfinite(values).all():
         raise TimeAxisError(
             f"{source}: {int((~np.isfinite(values)).sum())} of {values.size} times "
             f"are missing, but all are needed. Get the file again."
         )
-    says = None if units == COUNTED else _decode_months(values, units, kind, source)
+    # Not CALENDARS: "standard" days before 1582 are others than those of the
+    # proleptic calendar, by two at the year 1.
+    named = (calendar or "standard").lower()
+    says = None if units == COUNTED else _decode_months(values, units, named, source)
     if says is None:
         _require_even(values, source)
-        return Axis(*_anchor(values.size, source, years, units, ends), kind)
+        months, frequency = _anchor(values.size, source, years, units, ends)
+        _require_as_named(months, source)
+        return Axis(months, frequency, CALENDARS[named])
     if calendar or not _ELAPSED.match(units or ""):
-        return _checked(says, values, kind, source, ends)
+        return _checked(says, values, named, source, ends)
     try:
-        return _checked(says, values, kind, source, ends)
+        return _checked(says, values, named, source, ends)
     except TimeAxisError:
         for other in ("noleap", "360_day"):
             axis = _in_whole_years(values, units, other, source, ends)
             if axis is not None:
                 return axis
         raise
+
+
+def is_time(units: str | None) -> bool:
+    """Return whether a unit is one of time since a date, or of dates."""
+    known = (_ELAPSED, _MONTHS, _YEARS, _PATTERN)
+    return any(one.match(units or "") for one in known)
 
 
 def _checked(
@@ -130,7 +142,7 @@ def _checked(
             f"If it does, declare its true 'calendar', or 'time_units: {COUNTED}' to "
             f"count the steps back from {ends}; if not, correct 'ends'."
         )
-    return Axis(months, frequency, calendar)
+    return Axis(months, frequency, CALENDARS[calendar])
 
 
 def _in_whole_years(
@@ -172,14 +184,12 @@ def _require_even(values: NDArray[np.float64], source: str) -> None:
         )
 
 
-def _calendar(calendar: str | None, source: str) -> str:
-    name = (calendar or "standard").lower()
-    if name not in CALENDARS:
+def _require_known(calendar: str | None, source: str) -> None:
+    if calendar and calendar.lower() not in CALENDARS:
         raise TimeAxisError(
             f"{source}: the calendar is '{calendar}', but one of {sorted(CALENDARS)} "
             f"is needed. Declare 'calendar' in the catalog entry."
         )
-    return CALENDARS[name]
 
 
 def _decode_months(
@@ -315,14 +325,13 @@ def _anchor(
     if ends is not None:
         return _anchor_end(count, source, years, ends)
     spans = [] if years is None or years[1] is None else [(years[0], years[1])]
-    spans += [(int(a), int(b)) for a, b in _YEAR_RANGE.findall(source)[-1:]]
+    spans += _named_years(source)
     for first, last in spans:
         span = last - first + 1
-        if count == 12 * span:
-            start = np.datetime64(f"{first:04d}-01", "M")
+        start = np.datetime64(f"{first:04d}-01", "M")
+        if count and count == 12 * span:
             return start + np.arange(count), "month"
-        if count == span:
-            start = np.datetime64(f"{first:04d}-01", "M")
+        if count and count == span:
             return start + 12 * np.arange(count), "year"
     wanted = f"{spans[0][0]}-{spans[0][1]}" if spans else "no years"
     raise TimeAxisError(
@@ -330,6 +339,25 @@ def _anchor(
         f"are neither the months nor the years of {wanted}. Declare the 'years' that "
         f"the file holds in the catalog entry, or the year in which it 'ends'."
     )
+
+
+def _named_years(source: str) -> list[tuple[int, int]]:
+    """Return the range of years in the name of a file, if it has one."""
+    found = _YEAR_RANGE.findall(Path(source).name)
+    return [(int(first), int(last)) for first, last in found[-1:]]
+
+
+def _require_as_named(months: NDArray[np.datetime64], source: str) -> None:
+    """Refuse years of the catalog where the file's name has as many, but others."""
+    years = months[[0, -1]].astype("M8[Y]").astype(int) + 1970
+    first, last = int(years[0]), int(years[1])
+    for one, other in _named_years(source):
+        if one != first and other - one == last - first:
+            raise TimeAxisError(
+                f"{source}: its times say no date, and its name says {one}-{other}, "
+                f"but the catalog entry {first}-{last}. Correct 'years' or 'ends' in "
+                f"the catalog entry, or get the file of these years."
+            )
 
 
 def _anchor_end(

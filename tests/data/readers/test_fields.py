@@ -18,7 +18,7 @@ from emulator.carbon.errors import (
 )
 from emulator.carbon.units import MOLAR_MASS_CARBON
 from emulator.data import readers
-from emulator.data.readers.fields import read_field, without_fills
+from emulator.data.readers.fields import Declared, read_field, without_fills
 from emulator.data.readers.files import checksum
 from tests.data import tiny_files as tiny
 
@@ -105,9 +105,15 @@ def test_a_fill_that_an_integer_cannot_hold_does_no_harm() -> None:
     np.testing.assert_array_equal(cleaned, [0.0, 1.0])
 
 
-def test_areas_above_the_fill_limit_are_values(tmp_path: Path) -> None:
+def test_doubles_beyond_single_precision_are_fills() -> None:
+    cleaned = without_fills(np.array([1.0, 1e300, -1.7e308]), {})
+    np.testing.assert_array_equal(cleaned, [1.0, np.nan, np.nan])
+
+
+@pytest.mark.parametrize("units", ["m2", "m^2", "m**2", "km2"])
+def test_areas_above_the_fill_limit_are_values(tmp_path: Path, units: str) -> None:
     area = np.full(tiny.SHAPE, 1.7e13, "f4")
-    path = tiny.write(tmp_path / "a.nc", "area", area, units="m2")
+    path = tiny.write(tmp_path / "a.nc", "area", area, units=units)
     assert (read_field(path, "area", has_time=False).values == area).all()
 
 
@@ -265,8 +271,84 @@ def test_a_grid_without_coordinates_is_refused(tmp_path: Path) -> None:
 
 def test_a_map_without_time_is_no_series(tmp_path: Path) -> None:
     path = tiny.write(tmp_path / "a.nc", "nbp", tiny.law(1)[0])
-    with pytest.raises(TimeAxisError, match="none of which is time"):
+    with pytest.raises(TimeAxisError, match="0 of which are time"):
         read(path)
+
+
+def test_plant_types_are_no_months(tmp_path: Path) -> None:
+    # As many as the months of the years that the catalog declares.
+    dims = ("pft", "lat", "lon")
+    path = tiny.write(tmp_path / "a.nc", "nbp", tiny.law(12), dims=dims)
+    with pytest.raises(TimeAxisError, match=r"'pft', .* 0 of which are time"):
+        read(path, declared=Declared(years=(2000, 2000)))
+
+
+def test_time_of_an_unknown_name_is_known_by_its_unit(tmp_path: Path) -> None:
+    dims = ("mon", "lat", "lon")
+    path = tiny.write(tmp_path / "a.nc", "nbp", tiny.law(12), dims=dims)
+    with netCDF4.Dataset(path, "a") as file:
+        file.createVariable("mon", "f8", ("mon",))[:] = np.arange(12)
+        file["mon"].units = "months since 2000-01-01"
+    np.testing.assert_array_equal(read(path), tiny.law(12))
+
+
+def test_two_dimensions_of_time_are_refused(tmp_path: Path) -> None:
+    values, dims = np.ones((12, 1, *tiny.SHAPE), "f4"), ("time", "t", "lat", "lon")
+    path = tiny.write(tmp_path / "a.nc", "nbp", values, dims=dims)
+    with pytest.raises(TimeAxisError, match=r"2 of which are time \['time', 't'\]"):
+        read(path)
+
+
+def test_times_in_words_are_refused(tmp_path: Path) -> None:
+    path = tiny.write(tmp_path / "a.nc", "nbp", tiny.law(2), dims=("t", "lat", "lon"))
+    with netCDF4.Dataset(path, "a") as file:
+        stamps = file.createVariable("t", str, ("t",))
+        stamps[:] = np.array(["2000-01", "2000-02"], object)
+    with pytest.raises(TimeAxisError, match=r"its time 't' is .*one number a step is"):
+        read(path)
+
+
+# Firsts of the months from February 2000 to July 2001, in years of 365 days: the
+# midnights that end 18 months from January 2000 on.
+ENDS = (
+    np.cumsum([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] * 2)[:18] + 300.0 * 365
+)
+
+
+def with_bounds(path: Path, bounds: np.ndarray, units: str | None = None) -> Path:
+    tiny.write(path, "nbp", tiny.law(18), time=ENDS)
+    with netCDF4.Dataset(path, "a") as file:
+        file.createDimension("nv", 2)
+        file.createVariable("time_bnds", "f8", ("time", "nv"))[:] = bounds
+        file["time"].bounds = "time_bnds"
+        if units:
+            file["time_bnds"].units = units
+    return path
+
+
+def test_bounds_tell_which_month_a_midnight_ends(tmp_path: Path) -> None:
+    bounds = np.stack([np.append(300.0 * 365, ENDS[:-1]), ENDS], axis=1)
+    field = read_field(with_bounds(tmp_path / "a.nc", bounds), "nbp")
+    assert field.axis is not None
+    assert str(field.axis.months[0]) == "2000-01"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "units"),
+    [
+        (np.zeros((18, 2)), None),
+        (np.stack([ENDS - 3000, ENDS - 2970], axis=1), None),
+        (np.stack([ENDS - 1, ENDS], axis=1), None),
+        (np.full((18, 2), np.nan), None),
+        (np.stack([np.append(0, ENDS[:-1]), ENDS], axis=1), "hours since 1700-01-01"),
+    ],
+)
+def test_bounds_that_hold_no_stamps_say_nothing(
+    tmp_path: Path, bounds: np.ndarray, units: str | None
+) -> None:
+    field = read_field(with_bounds(tmp_path / "a.nc", bounds, units), "nbp")
+    assert field.axis is not None
+    assert str(field.axis.months[0]) == "2000-02"
 
 
 # --- units and signs --------------------------------------------------------

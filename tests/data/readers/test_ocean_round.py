@@ -326,8 +326,8 @@ def write_jena(root: Path, days: np.ndarray = JENA_DAYS, **how: object) -> Path:
         areas = file.createVariable(
             str(how.get("areas", "dxyp")), "f4", how.get("dims", ("lat", "lon"))
         )
-        areas.units = "m^2"
-        areas[:] = 1e12
+        areas.units = how.get("areas_in", "m^2")
+        areas[:] = how.get("area", 1e12)
         file.createVariable("co2flux_basin", "f4", ("mtime", "rt"))[:] = 1.0
     return path
 
@@ -349,9 +349,48 @@ def test_jena_gives_days_of_whole_cells_to_the_air(tmp_path: Path) -> None:
     assert field.attrs["frequency"] == "month"
 
 
+def test_areas_of_cells_may_be_in_another_unit(tmp_path: Path) -> None:
+    write_jena(tmp_path, areas_in="km2", area=1e6)
+    field = readers.read(jena(2000, 2001), "fgco2", "A", tmp_path)
+    expected = 2e-3 / SECONDS_PER_YEAR
+    np.testing.assert_allclose(field.values[0, 0, 0], expected, rtol=1e-6)
+
+
 def test_a_month_that_lacks_a_day_is_no_month(tmp_path: Path) -> None:
     write_jena(tmp_path, np.delete(JENA_DAYS, 40))
     with pytest.raises(TimeAxisError, match="after 2000-01 comes 2000-03"):
+        readers.read(jena(2000, 2001), "fgco2", "A", tmp_path)
+
+
+def test_a_doubled_day_does_not_stand_for_a_missing_one(tmp_path: Path) -> None:
+    days = JENA_DAYS.copy()
+    days[40] = days[39]
+    write_jena(tmp_path, days)
+    with pytest.raises(TimeAxisError, match=r"after 2000-02-08 .* comes 2000-02-08"):
+        readers.read(jena(2000, 2001), "fgco2", "A", tmp_path)
+
+
+def test_hours_are_no_days(tmp_path: Path) -> None:
+    days = np.repeat(JENA_DAYS, 4)
+    path = write_jena(tmp_path, days)
+    with netCDF4.Dataset(path, "a") as file:
+        file["mtime"][:] += 6 * 3600 * (np.arange(days.size) % 4 - 2)
+    with pytest.raises(TimeAxisError, match=r"after 1999-12-31 \(step 1 of 2932\)"):
+        readers.read(jena(2000, 2001), "fgco2", "A", tmp_path)
+
+
+def test_days_damaged_inside_are_refused(tmp_path: Path) -> None:
+    path = write_jena(tmp_path)
+    with netCDF4.Dataset(path, "a") as file:
+        noise = np.random.default_rng(0).normal(size=(JENA_DAYS.size, *tiny.SHAPE))
+        file.renameVariable("co2flux_ocean", "before")
+        dims = ("mtime", "lat", "lon")
+        file.createVariable("co2flux_ocean", "f4", dims, zlib=True)[:] = noise
+    content = bytearray(path.read_bytes())
+    place = len(content) - 40000
+    content[place : place + 20000] = bytes(20000)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"daily\.nc cannot be read: it is truncated"):
         readers.read(jena(2000, 2001), "fgco2", "A", tmp_path)
 
 

@@ -7,7 +7,12 @@ import netCDF4
 import numpy as np
 import pytest
 
-from emulator.carbon.errors import CatalogError, GateError, GridMismatchError
+from emulator.carbon.errors import (
+    CatalogError,
+    GateError,
+    GridMismatchError,
+    UnitsError,
+)
 from emulator.carbon.grid import Grid
 from emulator.data import readers
 from emulator.data.entry import Entry
@@ -44,14 +49,41 @@ def test_fluxes_of_the_whole_cell_need_no_fraction(tmp_path: Path) -> None:
     np.testing.assert_array_equal(area, GRID.cell_area())
 
 
-def test_a_product_may_have_areas_of_its_own(tmp_path: Path) -> None:
-    area = np.full(tiny.SHAPE, 2e13, "f4")
-    tiny.write(tmp_path / "tiny/area.nc", "area", area, units="m2")
+@pytest.mark.parametrize(
+    ("size", "units"), [(2e13, "m2"), (2e13, "m^2"), (2e13, None), (2e7, "km2")]
+)
+def test_a_product_may_have_areas_of_its_own(
+    tmp_path: Path, size: float, units: str | None
+) -> None:
+    area = np.full(tiny.SHAPE, size, "f4")
+    tiny.write(tmp_path / "tiny/area.nc", "area", area, units=units)
     entry = tiny.entry(cell_area={"variable": "area", "file": "area.nc"})
     own = readers.process_area(entry, GRID, tmp_path, own_area=True)
     np.testing.assert_allclose(own, 2e13)
     sphere = readers.process_area(entry, GRID, tmp_path)
     np.testing.assert_array_equal(sphere, GRID.cell_area())
+
+
+@pytest.mark.parametrize(
+    ("size", "units", "message"),
+    [
+        (
+            2e7,
+            "m2",
+            r"'area' add up to 6\.4e\+08 m2 as it is in 'm2', but .* 5\.101e\+14",
+        ),
+        (2e7, None, r"add up to 6\.4e\+08 m2"),
+        (2e13, "degrees2", r"area\.nc: 'area': Unit 'degrees2'"),
+    ],
+)
+def test_areas_in_another_unit_than_they_say_are_refused(
+    tmp_path: Path, size: float, units: str | None, message: str
+) -> None:
+    area = np.full(tiny.SHAPE, size, "f4")
+    tiny.write(tmp_path / "tiny/area.nc", "area", area, units=units)
+    entry = tiny.entry(cell_area={"variable": "area", "file": "area.nc"})
+    with pytest.raises(UnitsError, match=message):
+        readers.read_area(entry, GRID, tmp_path)
 
 
 def test_an_entry_must_say_what_fluxes_refer_to(tmp_path: Path) -> None:

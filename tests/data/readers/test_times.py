@@ -273,3 +273,51 @@ def test_a_doubled_and_a_missing_month_do_not_cancel() -> None:
     days[5] = days[4] + 1
     with pytest.raises(TimeAxisError, match="after 2000-05 comes 2000-05"):
         decode(days, "days since 2000-01-01", "360_day", source="file.nc")
+
+
+@pytest.mark.parametrize(
+    ("calendar", "origin"),
+    [
+        ("proleptic_gregorian", "0001-01-01"),
+        # The same day by Julius Caesar's calendar, which "standard" has before 1582.
+        ("standard", "0001-01-03"),
+    ],
+)
+def test_days_before_1582_are_those_of_the_named_calendar(
+    calendar: str, origin: str
+) -> None:
+    # Firsts of the months of 2000 and 2001. 1 January 2000 is day 730119 since
+    # 1 January of the year 1: 1999 years of 365 days and 484 leap days.
+    firsts = np.arange("2000-01", "2002-01", dtype="M8[M]").astype("M8[D]")
+    days = 1999 * 365 + 484 + (firsts - firsts[0]).astype(float)
+    axis = decode(days, f"days since {origin}", calendar, source="file.nc")
+    np.testing.assert_array_equal(axis.months, months_from("2000-01", 24))
+    assert axis.calendar == "standard"
+
+
+@pytest.mark.parametrize(
+    ("years", "ends"), [((1959, 1960), None), (None, 1960), ((1959, 1960), 1960)]
+)
+@pytest.mark.parametrize("count", [2, 24])
+def test_a_name_that_contradicts_the_catalog_is_refused(
+    years: tuple[int, int] | None, ends: int | None, count: int
+) -> None:
+    source = "1959-1960/fgco2_X_A_1_gr_1958-1959_v20250720.nc"
+    message = "its name says 1958-1959, but the catalog entry 1959-1960. Correct"
+    with pytest.raises(TimeAxisError, match=message):
+        decode(
+            np.arange(float(count)), "d", None, source=source, years=years, ends=ends
+        )
+
+
+def test_a_name_of_more_years_contradicts_nothing() -> None:
+    # The file was cut; its name was not changed.
+    source = "fgco2_X_A_1_gr_1958-2024.nc"
+    axis = decode(np.zeros(24), None, None, source=source, years=(1959, 1960))
+    np.testing.assert_array_equal(axis.months, months_from("1959-01", 24))
+
+
+def test_a_folder_says_no_years() -> None:
+    message = "neither the months nor the years of no years"
+    with pytest.raises(TimeAxisError, match=message):
+        decode(np.zeros(24), None, None, source="1959-1960/fgco2.nc")
