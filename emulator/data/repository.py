@@ -8,10 +8,11 @@ state as it was.
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import icechunk
@@ -24,6 +25,10 @@ BRANCH = "main"
 TIME_STEPS_IN_MANIFEST = 120
 """Chunks along time that one list of chunks names. A commit writes anew the lists it
 touches: of a 1 degree map of 60 years, one in six."""
+
+_IN_FLIGHT = timedelta(days=1)
+"""Age of what may be removed from an object store, where no lock tells whether another
+writer is just bringing it. None takes a day."""
 
 # Icechunk warns on each opening that a local disk needs a lock, which `writing` holds;
 # cron would send that by mail every night.
@@ -150,6 +155,26 @@ def commit(begun: Writing, message: str, metadata: Mapping[str, str | int]) -> s
     return snapshot
 
 
+def forget(begun: Writing, stay: Sequence[icechunk.SnapshotInfo]) -> int:
+    """Remove what is older than some states of the branch, and no tag keeps.
+
+    Args:
+        begun: Of the repository; nothing of the transaction is committed.
+        stay: States that stay, with all that came after them.
+
+    Returns:
+        Bytes that were freed.
+    """
+    # The earliest, since a clock may have been set back between them.
+    begun.repository.expire_snapshots(min(info.written_at for info in stay))
+    if begun.folder is not None:
+        # Its snapshots were written anew: what they replaced goes only after that.
+        kept = {f for f in files(begun.folder) if "snapshots/" in f}
+        force_out(begun.folder, kept)
+    age = timedelta() if begun.folder is not None else _IN_FLIGHT
+    return begun.repository.garbage_collect(datetime.now(UTC) - age).bytes_deleted
+
+
 def _storage(location: str | Path) -> icechunk.Storage:
     if not is_remote(location):
         return icechunk.local_filesystem_storage(str(location))
@@ -218,6 +243,12 @@ def _explaining(location: str | Path) -> Iterator[None]:
 def _as_store_error(
     location: str | Path, code: int | None, error: Exception
 ) -> StoreError:
+    if is_remote(location):
+        return StoreError(
+            f"{location} cannot be read or written ({_reason(str(error))}). Check the "
+            f"URL, the network and the keys in the environment (AWS_ACCESS_KEY_ID, "
+            f"AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)."
+        )
     if code in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(
             f"The disk is full: {location} is as it was before. Free some space, or "
@@ -231,5 +262,13 @@ def _as_store_error(
     first = str(error).strip().lstrip("x ").splitlines()[0]
     return StoreError(
         f"The repository {location} cannot be read or written ({first}). Check the "
-        f"path, the network and the keys, or restore it from a backup."
+        f"path, or restore it from a backup."
     )
+
+
+def _reason(said: str) -> str:
+    """Return why an object store failed: Icechunk tells the innermost cause last."""
+    told = re.search(r'code: "(\w+)", message: "([^"]*)"', said)
+    if told:
+        return f"{told[1]}: {told[2].rstrip('.')}"
+    return re.sub(r"^[|`x>\s-]*\s", "", f" {said.strip().splitlines()[-1]}")

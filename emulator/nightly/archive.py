@@ -29,6 +29,10 @@ _NUMBER = "number"
 """Property that counts the nights; the repository's own first snapshot has none."""
 
 _ISSUED = "issued"
+
+FORCING_SNAPSHOT = "{domain}_forcing_snapshot"
+"""Property that says from which state of a domain's forcing a night was predicted."""
+
 _PREDICTIONS = "predictions"
 TABLES = "tables"
 

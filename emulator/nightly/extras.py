@@ -8,21 +8,22 @@ import xarray as xr
 from emulator.nightly import archive, mirror
 from emulator.nightly.budget_files import write_tables
 from emulator.nightly.page import site
-from emulator.nightly.places import ARCHIVE
 
 PAGE = "page"
 TABLES = "tables"
 """Names in an export."""
 
 
-def extras(root: Path, folders: Mapping[str, Path]) -> Callable[[Path], None]:
+def extras(
+    repo: archive.Location, root: Path, folders: Mapping[str, Path]
+) -> Callable[[Path], None]:
     """Return what writes tables and page into an export.
 
     Args:
+        repo: Folder of the archive, or its URL.
         root: Folder of the deployment.
         folders: Run of each domain, whose card and scores the page shows.
     """
-    repo = root / ARCHIVE
 
     def write(folder: Path) -> None:
         nights = archive.nights(repo)

@@ -11,6 +11,7 @@ to them, so that an export costs what is new.
 """
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -29,7 +30,13 @@ from zarr.core.sync import sync
 from emulator.carbon.errors import StoreError
 from emulator.data import repository, stores
 from emulator.nightly import archive, netcdf, publish
-from emulator.nightly.places import ARCHIVE, CURRENT, EXPORTS, MIRROR, NETCDF
+from emulator.nightly.places import CURRENT, EXPORTS, MIRROR, NETCDF
+
+WHOLE = 3
+"""Newest exports that stay whole. Of older ones the Zarr store stays alone: whoever
+resolved the link to it reads file after file, and it shares what is the same with the
+others. Of `sink.nc`, a copy in each export, a reader holds the one file open.
+"""
 
 _READ_TOGETHER = 64
 """Chunks in memory at a time: of a 1 degree map some 10 MB."""
@@ -63,8 +70,9 @@ def export(
     Args:
         repo: Folder of the archive, or its URL.
         root: Folder of the deployment.
-        keep: Exports that stay, the new one included. Who opened a map by its resolved
-            path can read it for as long; `open_sink` keeps what it opened.
+        keep: Exports that stay, the new one included; all but the newest `WHOLE` with
+            their Zarr store alone. Who opened a map by its resolved path can read it
+            for as long; `open_sink` keeps what it opened.
         extras: Writes more into the export, given its folder, in which ``sink.zarr``
             and ``sink.nc`` are already; its entries get links, too.
 
@@ -79,7 +87,7 @@ def export(
         raise ValueError(f"keep is {keep}, but at least the newest export stays.")
     _require_links(root, {MIRROR, NETCDF})
     night = archive.last_night(repo)
-    folder = root / EXPORTS / f"{night.time:%Y%m%dT%H%M%S}-{night.snapshot}"
+    folder = _folder_of(night, root)
     if not folder.exists():
         with stores.staged(folder, setting="root") as stage:
             _write_plain(repo, night.snapshot, stage, newest(root))
@@ -90,10 +98,13 @@ def export(
     return folder
 
 
-def repair(root: Path, *, keep: int, extras: Extras = nothing) -> Path | None:
+def repair(
+    repo: archive.Location, root: Path, *, keep: int, extras: Extras = nothing
+) -> Path | None:
     """Mend a deployment after a kill: what was left is removed, what lacks is made.
 
     Args:
+        repo: As `export`.
         root: Folder of the deployment.
         keep: As `export`.
         extras: As `export`.
@@ -107,7 +118,6 @@ def repair(root: Path, *, keep: int, extras: Extras = nothing) -> Path | None:
     for place in (root, root / EXPORTS):
         for left in place.glob(".*.partial-*"):
             _remove_abandoned(left)
-    repo = root / ARCHIVE
     if not repository.exists(repo) or not archive.nights(repo):
         return None
     return export(repo, root, keep=keep, extras=extras)
@@ -117,6 +127,21 @@ def newest(root: Path) -> Path | None:
     """Return the export to which a deployment's links point; None if there is none."""
     link = root / CURRENT
     return link.resolve() if (link / MIRROR).exists() else None
+
+
+def _folder_of(night: archive.Night, root: Path) -> Path:
+    """Return a night's export, or how it shall be called.
+
+    One that is not whole any more is the newest again after the archive came from a
+    backup; somebody may read it, so that another takes its place.
+    """
+    stamp = f"{night.time:%Y%m%dT%H%M%S}"
+    for made in (root / EXPORTS).glob(f"{stamp}*-{night.snapshot}"):
+        if (made / NETCDF).exists():
+            return made
+    turns = itertools.chain([""], map("-{}".format, itertools.count(1)))
+    names = (root / EXPORTS / f"{stamp}{turn}-{night.snapshot}" for turn in turns)
+    return next(folder for folder in names if not folder.exists())
 
 
 def _require_links(root: Path, names: set[str]) -> None:
@@ -319,7 +344,9 @@ def _remove_old(root: Path, keep: int) -> None:
         for path in (root / EXPORTS).iterdir()
         if not path.name.startswith(".") and path.resolve() != last
     ]
-    others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    # Of the store, whose time does not change when what is beside it goes.
+    others.sort(key=lambda path: (path / MIRROR).stat().st_mtime_ns, reverse=True)
+    _remove_beside_zarr(others[WHOLE - 1 : keep - 1])
     for old in others[keep - 1 :]:
         try:
             with stores.locked(old):
@@ -329,6 +356,17 @@ def _remove_old(root: Path, keep: int) -> None:
                 shutil.rmtree(hidden)
         except BlockingIOError:
             continue  # somebody reads it
+
+
+def _remove_beside_zarr(exports: list[Path]) -> None:
+    """Leave the Zarr stores of exports alone."""
+    for place in [path for export in exports for path in export.iterdir()]:
+        if place.name == MIRROR:
+            continue
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
 
 
 def _remove_abandoned(left: Path) -> None:

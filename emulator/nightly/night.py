@@ -99,8 +99,8 @@ class _Work:
         return self.settings.folder
 
     @property
-    def repo(self) -> Path:
-        return self.root / ARCHIVE
+    def repo(self) -> archive.Location:
+        return self.settings.repo
 
 
 def exit_code(error: BaseException) -> int:
@@ -175,14 +175,15 @@ def _conclude(root: Path, outcome: Outcome) -> None:
 def _night(work: _Work) -> Outcome:
     """Do the steps of a night."""
     settings = work.settings
+    settings.require_one_archive()
     folders = {
         domain: find_run(domain, name, work.places.runs, work.places.models)
         for domain, name in settings.runs.items()
     }
     emulators = {domain: _open(domain, path) for domain, path in folders.items()}
-    beside = extras(work.root, folders)
+    beside = extras(work.repo, work.root, folders)
     if not settings.dry_run:
-        mirror.repair(work.root, keep=settings.keep_exports, extras=beside)
+        mirror.repair(work.repo, work.root, keep=settings.keep_exports, extras=beside)
 
     failed = gather(settings, work.places.stores, work.collect, work.now, work.journal)
     begun = _is_begun(work.repo)
@@ -204,7 +205,10 @@ def _night(work: _Work) -> Outcome:
             mirror.export(
                 work.repo, work.root, keep=settings.keep_exports, extras=beside
             )
-            freed = retention.retain(work.repo, keep_nights=settings.keep_nights)
+            kept = settings.keep_nights
+            freed = retention.retain(work.repo, keep_nights=kept)
+            inputs = {domain: archive_of(work.root, domain) for domain in tasks}
+            freed += retention.retain_forcing(work.repo, inputs, keep_nights=kept)
             work.journal.say("exported", freed_bytes=freed)
     if settings.mirror_url and not settings.dry_run:
         # Every night, since what an earlier one could not bring there is brought now.
@@ -230,11 +234,11 @@ def _upload(work: _Work) -> None:
     export = mirror.newest(work.root)
     if export is not None:
         settings = work.settings
-        made = bucket.upload(export, settings.mirror_url, keep=settings.keep_exports)
+        made = bucket.upload(export, settings.mirror_url, keep=settings.mirror_exports)
         work.journal.say("mirrored", url=made)
 
 
-def _is_begun(repo: Path) -> bool:
+def _is_begun(repo: archive.Location) -> bool:
     """Return whether there is a night: a killed first one leaves an empty archive."""
     return repository.exists(repo) and bool(archive.nights(repo))
 
@@ -289,9 +293,12 @@ def _renew(
         properties={
             "issued": f"{np.datetime_as_string(issued, unit='s')}Z",
             **{
-                f"{domain}_{what}": str(prediction.attrs.get(what, ""))
+                key.format(domain=domain): str(prediction.attrs.get(what, ""))
                 for domain, prediction in predictions.items()
-                for what in ("checkpoint", "forcing_snapshot")
+                for key, what in (
+                    ("{domain}_checkpoint", "checkpoint"),
+                    (archive.FORCING_SNAPSHOT, "forcing_snapshot"),
+                )
             },
         },
     )
@@ -362,7 +369,7 @@ def _counted(tasks: Mapping[str, Task]) -> str:
     )
 
 
-def _name_vintages(repo: Path, replaced: Mapping[str, Task]) -> None:
+def _name_vintages(repo: archive.Location, replaced: Mapping[str, Task]) -> None:
     """Name the first night of each calendar month, and those of new networks.
 
     Named nights are never removed, so that it can be said for ever how a year was seen

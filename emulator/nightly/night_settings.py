@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from emulator.carbon.errors import SettingsError
 from emulator.data.feeding import ProductSettings
 from emulator.data.offers import SourceSettings
 from emulator.nightly.budget_settings import BudgetSettings
+from emulator.nightly.places import ARCHIVE
 from emulator.nightly.sanity import SanitySettings
 from emulator.nightly.settings import MapSettings, require_map_grid
 
@@ -83,6 +85,9 @@ class NightSettings:
 
     Attributes:
         root: Folder of the deployment, made by the first night.
+        archive_url: Object store on which the archive lies, "s3://bucket/prefix"; empty
+            for the folder of the deployment. Lock, forcing, plain copies and page are
+            in the folder in any case. Keys come from the environment.
         land: The land run: "current" for the champion, a path, or the name of a folder
             below the runs; None for a map of the ocean alone.
         ocean: The ocean run, alike.
@@ -100,16 +105,19 @@ class NightSettings:
         budget: What stands beside the totals.
         sanity: What a map must be like to be published.
         health: When ``nightly health`` complains.
-        keep_nights: Nights that can be opened again besides the vintages, which stay
-            for ever.
-        keep_exports: Plain copies that stay, for readers who are slow.
+        keep_nights: Nights that can be opened and replayed besides the vintages, which
+            stay for ever, forcing and all.
+        keep_exports: Plain Zarr copies that stay, for readers who are slow; they share
+            what is the same.
         mirror_url: Object store to which each plain copy is brought,
             "s3://bucket/prefix"; empty for none. Keys come from the environment.
+        mirror_exports: Plain copies that stay there, each of them a whole one.
         now: The time to run as of, ISO, UTC; empty for the clock's.
         dry_run: Whether to do all the work and publish nothing.
     """
 
     root: str = "nightly"
+    archive_url: str = ""
     land: str | None = "current"
     ocean: str | None = "current"
     forcing: str = ""
@@ -124,8 +132,9 @@ class NightSettings:
     sanity: SanitySettings = field(default_factory=SanitySettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     keep_nights: int = 60
-    keep_exports: int = 3
+    keep_exports: int = 60
     mirror_url: str = ""
+    mirror_exports: int = 3
     now: str = ""
     dry_run: bool = False
 
@@ -140,11 +149,20 @@ class NightSettings:
                 "nightly needs a run: give land=RUN, ocean=RUN or both, or promote one."
             )
         require_map_grid(self.map.grid, list(self.runs))
-        if min(self.keep_nights, self.keep_exports) < 1:
+        if min(self.keep_nights, self.keep_exports, self.mirror_exports) < 1:
             raise SettingsError(
-                f"keep_nights is {self.keep_nights} and keep_exports "
-                f"{self.keep_exports}, but at least one of each stays."
+                f"keep_nights is {self.keep_nights}, keep_exports {self.keep_exports} "
+                f"and mirror_exports {self.mirror_exports}, but at least one of each "
+                f"stays."
             )
+        if "://" in self.root:
+            raise SettingsError(
+                "root is a URL, but the lock, the forcing and the plain copies need a "
+                "folder. Give root=FOLDER, and archive_url=s3://BUCKET/PREFIX for the "
+                "archive."
+            )
+        _require_object_store("archive_url", self.archive_url)
+        _require_object_store("mirror_url", self.mirror_url)
         if self.completions < 0 or self.completions == 1:
             raise SettingsError(
                 f"completions is {self.completions}, but must be 0, or 2 and more: one "
@@ -162,6 +180,26 @@ class NightSettings:
     def folder(self) -> Path:
         """The deployment."""
         return Path(self.root)
+
+    @property
+    def repo(self) -> str | Path:
+        """The archive."""
+        if self.archive_url:
+            return f"{self.archive_url.rstrip('/')}/{ARCHIVE}"
+        return self.folder / ARCHIVE
+
+    def require_one_archive(self) -> None:
+        """Refuse to leave an archive behind that readers of the folder would open.
+
+        Raises:
+            SettingsError: If the folder has one, and the settings name another.
+        """
+        left = self.folder / ARCHIVE
+        if self.archive_url and left.exists():
+            raise SettingsError(
+                f"{left} is there, but archive_url names another archive. Copy it to "
+                f"{self.repo} and move it away, or leave archive_url out."
+            )
 
     def forcing_of(self, domain: str) -> str:
         """Return the prepared forcing that a domain begins with; empty if none."""
@@ -188,3 +226,22 @@ class NightSettings:
                 f"2025-08-01T03:00."
             ) from None
         return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+def _require_object_store(key: str, url: str) -> None:
+    """Refuse what is no place on an object store, or may hold a secret."""
+    if not url:
+        return
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or parts.query or "@" in parts.netloc or not parts.netloc:
+        # It is not repeated: a key may be in it.
+        raise SettingsError(
+            f"{key} must be s3://BUCKET/PREFIX and nothing else. Keys, endpoint and "
+            f"region belong into the environment: AWS_ACCESS_KEY_ID, "
+            f"AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, AWS_REGION."
+        )
+    if not parts.path.strip("/"):
+        raise SettingsError(
+            f"{key} is {url}, a whole bucket, but a deployment has a place of its own "
+            f"in it. Give {key}={url.rstrip('/')}/PREFIX."
+        )

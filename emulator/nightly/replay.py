@@ -1,51 +1,23 @@
 """Past nights again, as they would have been: with other networks, settings or code.
 
-The archives of forcing know every state that they were in, and when. A replay takes a
-copy of them back to the first of the nights asked for, and runs each night that brought
-something on the forcing that it had, into a deployment of its own.
+The archives of forcing know the states that they were in, and when: those of the
+nights and vintages that can still be opened. A replay takes a copy of them back to the
+first of the nights asked for, and runs each night that brought something on the forcing
+that it had, into a deployment of its own.
 """
 
 import os
 import shutil
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from emulator.carbon.errors import SettingsError
-from emulator.data import forcing_archive, repository, stores
+from emulator.data import forcing_states, repository, stores
 from emulator.nightly.incoming import archive_of
 from emulator.nightly.journal import Outcome
 from emulator.nightly.night import Places, run
 from emulator.nightly.night_settings import NightSettings
-
-
-@dataclass(frozen=True)
-class State:
-    """An archive of forcing as a night left it.
-
-    Attributes:
-        snapshot: Its name.
-        arrived: When its newest month arrived, UTC.
-    """
-
-    snapshot: str
-    arrived: datetime
-
-
-def states(archive: Path) -> list[State]:
-    """Return the states of an archive of forcing, the oldest first.
-
-    Raises:
-        StoreError: If there is no such archive.
-    """
-    known = list(repository.open_repository(archive).ancestry(branch=repository.BRANCH))
-    found = []
-    # The very first one is the empty repository.
-    for info in reversed(known[:-1]):
-        arrived = forcing_archive.read(archive, info.id)["arrived"].to_numpy().max()
-        moment = arrived.astype("M8[s]").astype(datetime).replace(tzinfo=UTC)
-        found.append(State(info.id, moment))
-    return found
 
 
 def replay(
@@ -77,7 +49,9 @@ def replay(
             f"move it away."
         )
     sources = {one: archive_of(settings.folder, one) for one in settings.runs}
-    known = {domain: states(archive) for domain, archive in sources.items()}
+    known = {
+        domain: forcing_states.states(archive) for domain, archive in sources.items()
+    }
     begin = max(each[0].arrived for each in known.values())
     nights = sorted(
         {
@@ -97,15 +71,22 @@ def replay(
     for domain, archive in sources.items():
         copy = archive_of(target, domain)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with stores.staged(copy, setting="root") as stage:
+        # Held, so that no night removes what is being copied.
+        with (
+            repository.writing(archive),
+            stores.staged(copy, setting="root") as stage,
+        ):
             # Files of a repository never change: links are copies enough.
             shutil.copytree(archive, stage, copy_function=os.link, dirs_exist_ok=True)
+        # While a night is replayed, no branch leads to later ones.
+        forcing_states.keep(copy, [state.snapshot for state in known[domain]])
 
     def bring(domain: str, archive: Path, now: datetime) -> None:
         past = [state for state in known[domain] if state.arrived <= now]
         _rewind(archive, past[-1].snapshot)
 
-    aside = replace(settings, root=str(target))
+    # Whoever reads the deployment elsewhere shall see nothing of it.
+    aside = replace(settings, root=str(target), archive_url="", mirror_url="")
     return [
         run(replace(aside, now=night.isoformat()), places, collect=bring)
         for night in nights

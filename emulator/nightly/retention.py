@@ -1,13 +1,10 @@
 """Forget nights that nobody needs any more; vintages are never forgotten."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from pathlib import Path
 
-from emulator.data import repository
+from emulator.data import forcing_states, repository
 from emulator.nightly import archive
-
-_IN_FLIGHT = timedelta(days=1)
-"""Age of what may be removed from an object store, where no lock tells whether another
-night is just writing it. None takes a day."""
 
 
 def retain(repo: archive.Location, *, keep_nights: int) -> int:
@@ -28,14 +25,38 @@ def retain(repo: archive.Location, *, keep_nights: int) -> int:
         raise ValueError(f"keep_nights is {keep_nights}, but the last night stays.")
     repository.open_repository(repo)  # refuses to make one
     with repository.writing(repo) as begun:
-        opened = begun.repository
-        last = archive.branch_of(opened)[-keep_nights:]
-        if last:
-            # The earliest, since a clock may have been set back between them.
-            opened.expire_snapshots(min(info.written_at for info in last))
-        if begun.folder is not None:
-            # Its snapshots were written anew: what they replaced goes only after that.
-            kept = {f for f in repository.files(begun.folder) if "snapshots/" in f}
-            repository.force_out(begun.folder, kept)
-        age = timedelta() if begun.folder is not None else _IN_FLIGHT
-        return opened.garbage_collect(datetime.now(UTC) - age).bytes_deleted
+        last = archive.branch_of(begun.repository)[-keep_nights:]
+        return repository.forget(begun, last) if last else 0
+
+
+def retain_forcing(
+    repo: archive.Location, forcing: Mapping[str, Path], *, keep_nights: int
+) -> int:
+    """Remove forcing that belongs to no night that can still be opened.
+
+    Each night says from which state of the forcing it was predicted. Those of the
+    vintages stay for ever, so that a vintage can be predicted again.
+
+    Args:
+        repo: Folder of the archive of maps, or its URL.
+        forcing: By domain, the archive of its forcing.
+        keep_nights: As of `retain`.
+
+    Returns:
+        Bytes that were freed.
+
+    Raises:
+        StoreError: As `retain`, of any of the archives.
+    """
+    opened = repository.open_repository(repo)
+    last = archive.branch_of(opened)[-keep_nights:]
+    tagged = [opened.lookup_snapshot(opened.lookup_tag(t)) for t in opened.list_tags()]
+    freed = 0
+    for domain, path in forcing.items():
+        key = archive.FORCING_SNAPSHOT.format(domain=domain)
+        recent, needed = (
+            {str(info.metadata[key]) for info in nights if info.metadata.get(key)}
+            for nights in (last, tagged)
+        )
+        freed += forcing_states.retain(path, recent=recent, needed=needed)
+    return freed

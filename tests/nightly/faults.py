@@ -26,6 +26,7 @@ import xarray as xr
 import emulator
 from emulator.carbon.errors import StoreError
 from emulator.nightly import archive, mirror, retention
+from emulator.nightly.night_settings import NightSettings
 from emulator.nightly.places import ARCHIVE, EXPORTS, MIRROR
 
 from .nights import assembled, predictions
@@ -39,7 +40,7 @@ KILLS = int(os.environ.get("SINK_KILLS", "20"))
 DISKS = int(os.environ.get("SINK_DISKS", "8"))
 """Amounts of room that a full disk has left in a test of whole nights."""
 
-PUBLISHES = int(os.environ.get("SINK_PUBLISHES", "6"))
+PUBLISHES = int(os.environ.get("SINK_PUBLISHES", "50"))
 """Nights that pass while a reader holds a map open."""
 
 KEEP = 3
@@ -48,20 +49,36 @@ MARKED = np.datetime64("2001-06-01")
 
 PARTS = predictions(step=90.0)
 MAP = assembled(PARTS, "2002-01-01")
+SMALL = MAP[["nbp", "nbp_mean", "status", "issued", "revision"]].assign(
+    MAP[["time_bnds", "lat_bnds", "lon_bnds"]]
+)
+"""As little of the map as can be published: half the work, for many nights."""
 
 
-def night(root: Path, number: int, keep: int = KEEP) -> None:
+def night(root: Path, number: int) -> None:
     """Publish a map on which all of the marked month is ``number``."""
-    mirror.repair(root, keep=keep, extras=page)
+    mirror.repair(root / ARCHIVE, root, keep=KEEP, extras=page)
     commit(root, number)
-    mirror.export(root / ARCHIVE, root, keep=keep, extras=page)
+    mirror.export(root / ARCHIVE, root, keep=KEEP, extras=page)
     if number % 3 == 0:
         retention.retain(root / ARCHIVE, keep_nights=KEEP)
 
 
-def commit(root: Path, number: int) -> str:
+def small_night(root: Path, number: int, kept: NightSettings) -> None:
+    """Publish the small map so, keeping what a deployment keeps."""
+    commit(root, number, SMALL, {})
+    mirror.export(root / ARCHIVE, root, keep=kept.keep_exports, extras=page)
+    retention.retain(root / ARCHIVE, keep_nights=kept.keep_nights)
+
+
+def commit(
+    root: Path,
+    number: int,
+    sink_map: xr.Dataset = MAP,
+    parts: dict[str, xr.Dataset] = PARTS,
+) -> str:
     """Commit that map."""
-    window = MAP.copy(deep=True)
+    window = sink_map.copy(deep=True)
     marked = window["time"] == MARKED
     for name in ("nbp", "nbp_mean"):
         missing = window[name].isnull()
@@ -69,7 +86,7 @@ def commit(root: Path, number: int) -> str:
     return archive.commit(
         root / ARCHIVE,
         window,
-        PARTS,
+        parts,
         message=f"night {number}",
         properties={"issued": f"2002-01-01T00:{number // 60:02d}:{number % 60:02d}"},
     )

@@ -1,14 +1,11 @@
-import logging
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import boto3
 import pytest
 import xarray as xr
-from moto.server import ThreadedMotoServer
 
 import emulator
 from emulator.carbon.errors import StoreError
@@ -19,41 +16,10 @@ from . import nights
 from .deployments import Deployment
 from .nights import assembled, publish_night, revised
 
-KEYS = {
-    "AWS_ACCESS_KEY_ID": "made-up",
-    "AWS_SECRET_ACCESS_KEY": "made-up-too",
-    "AWS_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
 
 def predictions() -> dict[str, xr.Dataset]:
     """Return so small a world that it takes few requests."""
     return nights.predictions(step=90.0)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Start an S3 server on a free port of this machine."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
-
-
-@pytest.fixture
-def url(
-    server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> str:
-    """Return a place of its own on the server."""
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": server}.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", endpoint_url=server, region_name="us-east-1")
-    name = request.node.name.replace("_", "-")[:60]
-    client.create_bucket(Bucket=name)
-    return f"s3://{name}/deployment"
 
 
 def keys(url: str) -> list[str]:
@@ -90,6 +56,17 @@ def test_archive_lives_on_an_object_store(url: str, tmp_path: Path) -> None:
     xr.testing.assert_equal(found, wanted)
     retention.retain(repo, keep_nights=1)
     assert [night.snapshot for night in archive.nights(repo)] == [first, second]
+
+
+def test_an_archive_moves_there_file_by_file(first: Deployment, url: str) -> None:
+    name, _, prefix = url.removeprefix("s3://").partition("/")
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    for path in filter(Path.is_file, first.repo.rglob("*")):
+        place = f"{prefix}/sink.icechunk/{path.relative_to(first.repo)}"
+        client.upload_file(str(path), name, place)
+    found, wanted = (emulator.open_sink(place) for place in (url, first.root))
+    xr.testing.assert_identical(found[["nbp"]].load(), wanted[["nbp"]].load())
+    assert archive.vintages(f"{url}/sink.icechunk") == archive.vintages(first.repo)
 
 
 def test_second_of_two_writers_is_refused(url: str) -> None:

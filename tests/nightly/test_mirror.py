@@ -1,4 +1,5 @@
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -131,6 +132,40 @@ def test_last_exports_stay(tmp_path: Path) -> None:
     assert sorted((tmp_path / "exports").iterdir()) == sorted(made[-2:])
 
 
+def test_older_exports_keep_their_zarr_store_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "WHOLE", 2)
+
+    def page(folder: Path) -> None:
+        (folder / "page").mkdir()
+        (folder / "page" / "index.html").write_text("a page")
+
+    repo = deployment(tmp_path)
+    made = [mirror.export(repo, tmp_path, keep=3, extras=page)]
+    backup = shutil.copytree(repo, tmp_path / "backup")
+    wanted = numbers(made[0] / "sink.zarr")
+    resolved = xr.open_zarr(made[0] / "sink.zarr")
+    for month in ("2001-05", "2001-06"):
+        publish_night(repo, revised(predictions(), month), "2002-02-05", "2001-01")
+        made.append(mirror.export(repo, tmp_path, keep=3, extras=page))
+    inside = [sorted(path.name for path in export.iterdir()) for export in made]
+    whole = ["page", "sink.nc", "sink.zarr"]
+    assert inside == [["sink.zarr"], whole, whole]
+    xr.testing.assert_identical(resolved.load(), wanted)
+    # The archive is taken back to the first night, which is exported anew.
+    shutil.rmtree(repo)
+    backup.rename(repo)
+    again = mirror.export(repo, tmp_path, keep=3, extras=page)
+    assert again not in made
+    assert mirror.newest(tmp_path) == again
+    assert (tmp_path / "page" / "index.html").read_text() == "a page"
+    xr.testing.assert_identical(numbers(tmp_path / "sink.zarr"), wanted)
+    assert mirror.export(repo, tmp_path, keep=3, extras=pytest.fail) == again
+    # The oldest made way, not the one that was touched last.
+    assert sorted((tmp_path / "exports").iterdir()) == sorted([*made[1:], again])
+
+
 def test_foreign_map_is_not_replaced(tmp_path: Path) -> None:
     repo = deployment(tmp_path)
     (tmp_path / "sink.nc").write_text("someone's own file")
@@ -169,11 +204,12 @@ def test_past_nights_need_an_archive(tmp_path: Path) -> None:
 
 
 def test_repair_makes_what_lacks_and_removes_what_was_left(tmp_path: Path) -> None:
-    assert mirror.repair(tmp_path, keep=3) is None
-    repo = deployment(tmp_path)
+    repo = tmp_path / "sink.icechunk"
+    assert mirror.repair(repo, tmp_path, keep=3) is None
+    deployment(tmp_path)
     (tmp_path / "exports" / ".night.partial-1" / "half").mkdir(parents=True)
     (tmp_path / ".current.partial-1").symlink_to("nowhere")
-    folder = mirror.repair(tmp_path, keep=3)
+    folder = mirror.repair(repo, tmp_path, keep=3)
     assert folder == mirror.newest(tmp_path)
     assert not list(tmp_path.rglob(".*partial*"))
     xr.testing.assert_identical(

@@ -22,6 +22,7 @@ from emulator.carbon.errors import (
 )
 from emulator.carbon.timeaxis import as_months
 from emulator.data import forcing_archive
+from emulator.data.forcing_states import states
 from emulator.evaluation.origins import calibrate_run
 from emulator.evaluation.settings import CalibrateSettings
 from emulator.learning.fit import train
@@ -32,7 +33,7 @@ from emulator.nightly.lock import alone
 from emulator.nightly.months import series_of
 from emulator.nightly.night import Places, exit_code
 from emulator.nightly.night_settings import HealthSettings, NightSettings
-from emulator.nightly.replay import replay, states
+from emulator.nightly.replay import replay
 from emulator.nightly.sanity import SanitySettings
 from emulator.nightly.settings import MapSettings
 from tests.learning.runs import tiny_settings
