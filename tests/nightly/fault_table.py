@@ -23,7 +23,9 @@ PAGE = CHECKOUT / "docs" / "operations.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 
 FAULTS, NIGHT = "tests/nightly/test_faults.py", "tests/nightly/test_night.py"
-ARRIVALS, TRANSFER = "tests/data/test_arrivals.py", "tests/data/test_transfer.py"
+ARRIVALS = "tests/data/test_arrivals.py"
+TRANSFER = "tests/data/fetching/test_transfer.py"
+MIRRORED = "tests/nightly/test_mirror.py"
 FORCING, LOCK = "tests/data/test_forcing_archive.py", "tests/nightly/test_lock.py"
 SOURCE = f"{FAULTS}::test_a_faulty_source_is_named_and_the_map_stays"
 BAD = f"{ARRIVALS}::test_a_bad_month_is_refused_and_the_old_state_stays"
@@ -61,7 +63,7 @@ ROWS: Sequence[tuple[str, Sequence[str]]] = (
     ("checkpoint replaced", [f"{NIGHT}::test_other_networks"]),
     ("checkpoint damaged", [f"{NIGHT}::test_damaged_checkpoint"]),
     ("map held open while nights are published", [
-        f"{FAULTS}::test_open_map", f"{FAULTS}::test_link_that_was",
+        f"{FAULTS}::test_open_map", f"{MIRRORED}::test_what_is_read",
     ]),
     ("power cut: fsync before rename", [
         f"{FAULTS}::test_everything_is_on_disk", f"{TRANSFER}::test_a_file_is_on_disk",

@@ -2,7 +2,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from .fault_table import BEGIN, END, PAGE, ROWS, Result, table, written
+from .fault_table import BEGIN, CHECKOUT, END, PAGE, ROWS, Result, table, written
+
+
+@pytest.mark.parametrize("start", [start for _, starts in ROWS for start in starts])
+def test_the_tests_of_every_fault_are_there(start: str) -> None:
+    file, _, name = start.partition("::")
+    test, _, case = name.partition("[")
+    text = (CHECKOUT / file).read_text("utf-8")
+    assert f"def {test}" in text
+    assert case.removesuffix("]") in text
 
 
 def test_a_row_counts_what_its_tests_say() -> None:

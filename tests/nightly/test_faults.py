@@ -17,7 +17,7 @@ import emulator
 from emulator.carbon.errors import LockError, SourceError
 from emulator.data import repository
 from emulator.nightly import archive, journal, night
-from emulator.nightly.night_settings import NightSource
+from emulator.nightly.night_settings import NightSettings, NightSource
 from emulator.nightly.places import ARCHIVE, EXPORTS, MIRROR
 from tests.data import servers
 from tests.data.centres import TRUTH, Centre, Change
@@ -208,30 +208,21 @@ def test_open_map_stays_one_version_while_nights_pass(
     tmp_path: Path, record_property: Record
 ) -> None:
     record_property("count", faults.PUBLISHES)
-    faults.night(tmp_path, 1)
+    kept = NightSettings()
+    faults.small_night(tmp_path, 1, kept)
     held = {
         "archive": emulator.open_sink(tmp_path),
         "mirror": emulator.open_sink(tmp_path / MIRROR),
-        "vintage": emulator.open_sink(tmp_path, as_of="2002-01-01T00:00:01"),
+        "past night": emulator.open_sink(tmp_path, as_of="2002-01-01T00:00:01"),
+        "link resolved once": xr.open_zarr(os.path.realpath(tmp_path / MIRROR)),
     }
-    archive.tag_vintage(tmp_path / ARCHIVE, "v1")  # else retention would remove it
     for number in range(2, faults.PUBLISHES + 2):
-        faults.night(tmp_path, number)
-        for sink_map in held.values():
-            assert faults.number_of(sink_map.copy()) == 1
-    assert faults.number_of(emulator.open_sink(tmp_path)) == faults.PUBLISHES + 1
-
-
-def test_link_that_was_resolved_once_stays_one_version_as_long_as_exports(
-    tmp_path: Path, record_property: Record
-) -> None:
-    record_property("count", faults.PUBLISHES)
-    keep = faults.PUBLISHES + 1
-    faults.night(tmp_path, 1, keep)
-    resolved = xr.open_zarr(os.path.realpath(tmp_path / MIRROR))
-    for number in range(2, faults.PUBLISHES + 2):
-        faults.night(tmp_path, number, keep)
-        assert faults.number_of(resolved.copy()) == 1
+        faults.small_night(tmp_path, number, kept)
+        found = {how: faults.number_of(each.copy()) for how, each in held.items()}
+        assert found == dict.fromkeys(held, 1)
+    last = faults.PUBLISHES + 1
+    assert faults.number_of(emulator.open_sink(tmp_path)) == last
+    assert faults.number_of(xr.open_zarr(tmp_path / MIRROR)) == last
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
