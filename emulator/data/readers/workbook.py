@@ -13,7 +13,9 @@ Source:
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,16 @@ _SUMMARY = re.compile(r"\b(mean|average|spread|sd|sigma|uncertainty)\b", re.I)
 _UNIT = re.compile(r"\b([GM]tC)\s*/\s*yr\b")
 _EDITION = re.compile(r"Global_Carbon_Budget_(\d{4})_?v(\d+(?:\.\d+)*)", re.I)
 _FIRST_YEAR, _LAST_YEAR = 1700, 2200
+
+_DAMAGES = (
+    InvalidFileException,
+    zipfile.BadZipFile,
+    KeyError,  # a part is missing
+    EOFError,
+    zlib.error,
+    SyntaxError,  # of XML, by whichever library parses it
+)
+"""How a file that is no whole workbook shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,27 +233,32 @@ def _load(path: Path, wanted: Iterable[str]) -> dict[str, list[Row]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError) as error:
+        with closing(book):
+            return _cells(book, path, wanted)
+    except _DAMAGES as error:
         raise UserError(
             f"{path} cannot be read as an Excel workbook (.xlsx): {error}. Get it "
             f"again."
         ) from None
-    try:
-        found = {name.strip().casefold(): name for name in book.sheetnames}
-        missing = [name for name in wanted if name.casefold() not in found]
-        if missing:
-            raise UserError(
-                f"{path} has no sheet {missing}, it has {book.sheetnames}. Give the "
-                f"workbook of the global budget, not the one of nations."
-            )
-        return {
-            f"{path}, sheet '{name}'": list(
-                book[found[name.casefold()]].iter_rows(values_only=True)
-            )
-            for name in wanted
-        }
-    finally:
-        book.close()
+
+
+def _cells(
+    book: openpyxl.Workbook, path: Path, wanted: Iterable[str]
+) -> dict[str, list[Row]]:
+    """Return the cells of sheets, which are read only now."""
+    found = {name.strip().casefold(): name for name in book.sheetnames}
+    missing = [name for name in wanted if name.casefold() not in found]
+    if missing:
+        raise UserError(
+            f"{path} has no sheet {missing}, it has {book.sheetnames}. Give the "
+            f"workbook of the global budget, not the one of nations."
+        )
+    return {
+        f"{path}, sheet '{name}'": list(
+            book[found[name.casefold()]].iter_rows(values_only=True)
+        )
+        for name in wanted
+    }
 
 
 @dataclass(frozen=True, eq=False)

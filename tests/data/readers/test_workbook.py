@@ -1,6 +1,7 @@
 """Budget workbooks in the layouts of different editions, and two real ones."""
 
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,35 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path.write_text("<html>not found</html>")
     with pytest.raises(UserError, match="cannot be read as an Excel workbook"):
         workbook.read(path)
+
+
+def test_a_workbook_damaged_inside_is_refused(tmp_path: Path) -> None:
+    whole = write(tmp_path, of_2024())
+    damaged = tmp_path / "damaged" / whole.name
+    damaged.parent.mkdir()
+    content = bytearray(whole.read_bytes())
+    with zipfile.ZipFile(whole) as archive:
+        sheet = archive.getinfo("xl/worksheets/sheet2.xml")
+    place = sheet.header_offset + 100
+    content[place : place + sheet.compress_size // 2] = bytes(sheet.compress_size // 2)
+    damaged.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as an Excel workbook"):
+        workbook.read(damaged)
+
+
+@pytest.mark.parametrize("part", ["xl/worksheets/sheet2.xml", "xl/workbook.xml"])
+def test_a_workbook_whose_parts_end_too_early_is_refused(
+    tmp_path: Path, part: str
+) -> None:
+    whole = write(tmp_path, of_2024())
+    cut = tmp_path / "cut" / whole.name
+    cut.parent.mkdir()
+    with zipfile.ZipFile(whole) as before, zipfile.ZipFile(cut, "w") as after:
+        for name in before.namelist():
+            content = before.read(name)
+            after.writestr(name, content[:-20] if name == part else content)
+    with pytest.raises(UserError, match="cannot be read as an Excel workbook"):
+        workbook.read(cut)
 
 
 def real(edition: int) -> workbook.Workbook:
