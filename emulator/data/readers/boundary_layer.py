@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import TimeAxisError, UserError
+from emulator.data.readers.files import read_text
 
 Array = NDArray[np.float64]
 
@@ -66,8 +67,8 @@ def read(path: Path) -> BoundaryLayer:
             f"No file '{path}'. Make co2_GHGreference.<number>_surface.txt at "
             f"https://gml.noaa.gov/ccgg/mbl/data.php: CO2, surface, global."
         )
-    text = path.read_text("utf-8-sig")
-    lines = [line for line in text.splitlines() if line.strip() and line[0] != "#"]
+    lines = read_text(path).splitlines()
+    lines = [line for line in lines if line.strip() and line[0] != "#"]
     wanted = 1 + 2 * SINES.size
     try:
         rows = [[float(word) for word in line.split()] for line in lines]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from emulator.carbon.errors import UserError
 from emulator.carbon.units import GTCO2_PER_GTC
+from emulator.data.readers.files import read_text
 
 WORLD = "world"
 _COLUMNS = ("country", "date", "sector", "value")
@@ -49,26 +50,25 @@ def read(path: Path) -> MonthlyEmissions:
             f"or leave budget.carbon_monitor empty."
         )
     days: dict[np.datetime64, dict[str, float]] = defaultdict(dict)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        found = reader.fieldnames or []
-        if missing := [name for name in _COLUMNS if name not in found]:
+    reader = csv.DictReader(read_text(path).splitlines(), restval="")
+    found = reader.fieldnames or []
+    if missing := [name for name in _COLUMNS if name not in found]:
+        raise UserError(
+            f"{path} has no column {', '.join(missing)}, it has "
+            f"{', '.join(found) or 'none'}. Get it again."
+        )
+    for row in reader:
+        if row["country"].strip().casefold() != WORLD:
+            continue
+        try:
+            day, month, year = row["date"].strip().split("/")
+            stamp = np.datetime64(f"{year}-{month:0>2}-{day:0>2}", "D")
+            days[stamp][row["sector"].strip()] = float(row["value"])
+        except ValueError as error:
             raise UserError(
-                f"{path} has no column {', '.join(missing)}, it has "
-                f"{', '.join(found) or 'none'}. Get it again."
-            )
-        for row in reader:
-            if row["country"].strip().casefold() != WORLD:
-                continue
-            try:
-                day, month, year = row["date"].strip().split("/")
-                stamp = np.datetime64(f"{year}-{month:0>2}-{day:0>2}", "D")
-                days[stamp][row["sector"].strip()] = float(row["value"])
-            except ValueError as error:
-                raise UserError(
-                    f"{path}: line {reader.line_num} cannot be read ({error}); a date "
-                    f"like 31/12/2023 and a number are needed. Get it again."
-                ) from None
+                f"{path}: line {reader.line_num} cannot be read ({error}); a date "
+                f"like 31/12/2023 and a number are needed. Get it again."
+            ) from None
     if not days:
         raise UserError(
             f"{path} has no row of the country 'WORLD', whose growth is wanted. Get "

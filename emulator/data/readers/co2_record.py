@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import TimeAxisError, UserError
+from emulator.data.readers.files import read_text
 
 Array = NDArray[np.float64]
 
@@ -68,9 +69,8 @@ def read(path: Path) -> Co2Record:
             f"No file '{path}'. Get co2_mm_gl.csv from "
             f"https://gml.noaa.gov/ccgg/trends/gl_data.html."
         )
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.reader(line for line in file if not line.startswith("#")))
-    rows = [row for row in rows if row]
+    lines = read_text(path).splitlines()
+    rows = [row for row in csv.reader(x for x in lines if not x.startswith("#")) if row]
     header = tuple(name.strip().casefold() for name in rows[0]) if rows else ()
     if header not in _LAYOUTS:
         raise UserError(
@@ -117,8 +117,7 @@ def read_daily(path: Path) -> Co2Record:
             f"https://gml.noaa.gov/ccgg/trends/gl_trend.html."
         )
     days, trend = [], []
-    text = path.read_text("utf-8-sig")
-    for line in text.replace(",", " ").splitlines():
+    for line in read_text(path).replace(",", " ").splitlines():
         values = line.split()
         if not values or line.startswith(("#", "year")):
             continue

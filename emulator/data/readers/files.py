@@ -18,6 +18,8 @@ NETCDF = threading.RLock()
 """Held by who opens or reads: the NetCDF library crashes if two threads do so at once,
 and the filters of warnings are those of all threads."""
 
+_WEB_PAGE = ("<!doctype", "<html", "<?xml")
+
 
 def find_files(
     entry: Entry, variable: str, simulation: str | None, data_root: Path
@@ -162,6 +164,33 @@ def open_netcdf(path: Path) -> Iterator[xr.Dataset]:
             yield opened
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file, which is not large, without the mark of its order.
+
+    Raises:
+        UserError: If it is no text, or a web page.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is no text ({error}), but a table is needed. Get it again, or "
+            f"unpack it."
+        ) from None
+    if text.lstrip().lower().startswith(_WEB_PAGE):
+        raise web_page(path, "a table")
+    return text
+
+
+def web_page(path: Path, wanted: str) -> UserError:
+    """Return the error of a page in the place of data."""
+    return UserError(
+        f"{path} is a web page, but {wanted} is needed. The server sent a message "
+        f"instead of the data: open the file in a browser, then get the data again."
+    )
+
+
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file; computed once while it does not change."""
     status = path.stat()
@@ -220,13 +249,8 @@ def _require_netcdf(plain: Path, path: Path) -> None:
         )
     if start.startswith(NETCDF_STARTS):
         return
-    text = start.lstrip().lower()
-    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise UserError(
-            f"{path} is a web page, but a NetCDF file is needed. The server sent a "
-            f"message instead of the data: open the file in a browser, then get the "
-            f"data again."
-        )
+    if start.lstrip().lower().startswith(tuple(one.encode() for one in _WEB_PAGE)):
+        raise web_page(path, "a NetCDF file")
     if start.startswith(b"PK"):
         raise UserError(
             f"{path} is a zip archive, but a NetCDF file is needed. Unpack it."

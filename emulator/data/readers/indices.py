@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import TimeAxisError, UserError
+from emulator.data.readers.files import read_text
 
 SEASONS = (
     *("DJF", "JFM", "FMA", "MAM", "AMJ", "MJJ"),
@@ -94,12 +95,12 @@ def read_growth(path: Path) -> Index:
     for row in rows:
         try:
             year, growth, error = (float(word) for word in row)
+            months.append(np.datetime64(f"{int(year):04d}-01", "M"))
         except ValueError as wrong:
             raise UserError(
                 f"{path}: the row {' '.join(row)!r} cannot be read ({wrong}); year, "
                 f"annual increase and its uncertainty are needed. Get it again."
             ) from None
-        months.append(np.datetime64(f"{int(year):04d}-01", "M"))
         values.append(growth)
         sigma.append(error)
     return _index("co2_growth", months, values, sigma, path, step=12)
@@ -112,7 +113,7 @@ def _rows(path: Path, usual: str) -> list[list[str]]:
     """
     if not path.is_file():
         raise UserError(f"No file '{path}'. Get {usual}; docs/data.md says where.")
-    lines = path.read_text("utf-8-sig").splitlines()
+    lines = read_text(path).splitlines()
     lines = [line for line in lines if line.strip() and not line.startswith("#")]
     if not lines:
         raise UserError(f"{path} holds no data. Get {usual} again.")

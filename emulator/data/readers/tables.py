@@ -1,6 +1,7 @@
 """Tables of one value a month or a year: CO2, above all."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,19 @@ from emulator.carbon.errors import TimeAxisError, UnitsError, UserError
 from emulator.carbon.units import convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import Entry, TableLayout, Years
-from emulator.data.readers import times
-from emulator.data.readers.fields import attribute, pick_variable, without_fills
-from emulator.data.readers.files import checksum, find_one, open_netcdf
+from emulator.data.gates import check_range
+from emulator.data.readers.fields import (
+    Declared,
+    attribute,
+    load,
+    pick_variable,
+    read_axis,
+    without_fills,
+)
+from emulator.data.readers.files import checksum, find_one, open_netcdf, read_text
 from emulator.data.readers.series import wanted_years
+
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 A_TABLE = "a table is one file"
 """Why there must be one file, for messages."""
@@ -75,6 +85,7 @@ def as_series(
     Raises:
         TimeAxisError: If a month of the wanted years is not there once.
         UserError: If one has no value.
+        GateError: If one has an impossible value.
     """
     is_annual = entry.table is not None and entry.table.annual_mean
     if is_annual:
@@ -82,6 +93,8 @@ def as_series(
     months, values = _within(months, values, wanted, path)
     source = entry.variables[variable]
     values = convert(values, units, VARIABLES[variable].units) * source.scale
+    # A number for what is missing, such as NOAA's -99.99, is nowhere declared.
+    check_range(variable, values, source=str(path), overrides=entry.gates)
     attrs = {
         "units": VARIABLES[variable].units,
         "long_name": VARIABLES[variable].long_name,
@@ -107,16 +120,9 @@ def _read_netcdf(
                 f"{path}: '{variable.name}' has the dimensions {list(variable.dims)}, "
                 f"but a table needs time alone. Give maps an entry of kind 'forcing'."
             )
-        stamps = dataset[variable.dims[0]]
-        axis = times.decode(
-            np.asarray(stamps.values, dtype=np.float64),
-            attribute(stamps, "units"),
-            entry.calendar or attribute(stamps, "calendar"),
-            source=str(path),
-            years=entry.years,
-        )
-        raw = np.asarray(variable.values, dtype=np.float64)
-        values = without_fills(raw, variable.attrs).astype(np.float64)
+        declared = Declared.of(entry, entry.years)
+        axis = read_axis(dataset, str(variable.dims[0]), path, declared)
+        values = without_fills(load(variable, path), variable.attrs).astype(np.float64)
         units = attribute(variable, "units")
     months = axis.months
     if axis.frequency == "year":
@@ -128,9 +134,8 @@ def _read_text(
     path: Path, name: str, layout: TableLayout
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
     """Read columns of a text file by their header."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = [line for line in list(file)[layout.skip :] if line.strip()]
-    lines = [line for line in lines if not line.startswith("#")]
+    lines = read_text(path).splitlines()[layout.skip :]
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
     if layout.columns:
         # Without a header there are no names to tell a comma in a text from one
         # between columns: such files are numbers, parted by either.
@@ -146,6 +151,11 @@ def _read_text(
             f"needed. Get it again."
         )
     header = [cell.strip() for cell in rows[0]]
+    if len(set(header)) < len(header):
+        raise UserError(
+            f"{path} has columns of one name in {header}, which cannot be told apart. "
+            f"Rename one in the header."
+        )
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise UserError(
@@ -156,14 +166,37 @@ def _read_text(
     columns = {key: [row[i] for row in rows[1:]] for i, key in enumerate(header)}
     values = _numbers(columns, name, path)
     if layout.date is not None:
-        stamps = _column(columns, layout.date, path)
-        months = np.array([stamp.strip()[:7] for stamp in stamps], "datetime64[M]")
-        return months, values
-    year = _numbers(columns, layout.year or "year", path).astype(np.int64)
+        return _dates(_column(columns, layout.date, path), layout.date, path), values
+    year = _whole(columns, layout.year or "year", (1, 9999), path)
     if layout.month is None:
         return spread(((year - 1970) * 12).astype("datetime64[M]"), values)
-    month = _numbers(columns, layout.month, path).astype(np.int64)
+    month = _whole(columns, layout.month, (1, 12), path)
     return ((year - 1970) * 12 + month - 1).astype("datetime64[M]"), values
+
+
+def _dates(stamps: list[str], name: str, path: Path) -> NDArray[np.datetime64]:
+    wrong = [stamp for stamp in stamps if not _MONTH.match(stamp.strip())]
+    if wrong:
+        raise UserError(
+            f"{path}: the column '{name}' holds {wrong[0]!r}, but dates such as "
+            f"1979-01 are needed. Name the column of dates, or 'year' and 'month', "
+            f"under 'table' of the catalog entry."
+        )
+    return np.array([stamp.strip()[:7] for stamp in stamps], "datetime64[M]")
+
+
+def _whole(
+    columns: dict[str, list[str]], name: str, bounds: tuple[int, int], path: Path
+) -> NDArray[np.int64]:
+    """Return years or months of the year; of 1959.5, the middle of a year, the year."""
+    numbers = _numbers(columns, name, path)
+    if not ((numbers >= bounds[0]) & (numbers < bounds[1] + 1)).all():
+        raise UserError(
+            f"{path}: the column '{name}' runs from {numbers.min():g} to "
+            f"{numbers.max():g}, but numbers from {bounds[0]} to {bounds[1]} are "
+            f"needed. Correct 'table' in the catalog entry, or mend the file."
+        )
+    return numbers.astype(np.int64)
 
 
 def _column(columns: dict[str, list[str]], name: str, path: Path) -> list[str]:

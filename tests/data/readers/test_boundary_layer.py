@@ -60,7 +60,7 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, np.arange(4), np.full((4, 40), 340.0))
     with pytest.raises(UserError, match="a line of 81 numbers, but 83 are needed"):
         read(path)
-    path.write_text("<html>expired</html>\n")
+    path.write_text("expired\n")
     with pytest.raises(UserError, match="no number"):
         read(path)
     path.write_text("# nothing\n")
@@ -75,4 +75,11 @@ def test_steps_must_be_complete(tmp_path: Path) -> None:
         read(path)
     path = write(tmp_path, np.arange(1, 6), np.full((5, 41), 340.0))
     with pytest.raises(TimeAxisError, match="has 5 steps, but not the 4 of any month"):
+        read(path)
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "co2_GHGreference.1_surface.txt"
+    path.write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(UserError, match=r"surface\.txt is no text .* but a table is"):
         read(path)

@@ -45,6 +45,9 @@ def test_day_without_a_sector_leaves_its_month_out(tmp_path: Path) -> None:
         (HEADER + days("2023-01", 1, 1.0, "China"), "no row of the country 'WORLD'"),
         (HEADER + "WORLD,2023-01-01,Power,1,0\n", "line 2 cannot be read"),
         (HEADER + "WORLD,01/01/2023,Power,much,0\n", "line 2 cannot be read"),
+        (HEADER + "WORLD,01/01/2023,Power\n", "line 2 cannot be read"),
+        (HEADER + "WORLD\n", "line 2 cannot be read"),
+        ("<html>log in</html>", "is a web page, but a table is needed"),
         (
             HEADER + "WORLD,01/01/2023,Power,1,0\nWORLD,02/01/2023,Industry,1,0\n",
             "no month with all of its days and of the sectors Industry, Power",

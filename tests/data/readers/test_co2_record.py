@@ -1,5 +1,6 @@
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from emulator.carbon.errors import TimeAxisError, UserError
 from emulator.carbon.growth import twelve_month_growth
-from emulator.data.readers.co2_record import read, read_daily
+from emulator.data.readers.co2_record import Co2Record, read, read_daily
 
 DEFAULT = Path(__file__).resolve().parents[4] / "shared/data"
 SHARED = Path(os.environ.get("SINK_SHARED_DATA", DEFAULT))
@@ -60,7 +61,7 @@ def test_station_has_no_error_where_none_is_stated(tmp_path: Path, text: str) ->
     ("text", "message"),
     [
         ("", "begins with nothing, which is no header"),
-        ("<html>", "begins with <html>, which is no header"),
+        ("<html>", "is a web page, but a table is needed"),
         (GLOBAL.replace("trend_unc", "trend_uncertainty"), "is no header of NOAA"),
         (PACKAGED + "2024-02,2024.1\n", "line 4 below the comments"),
         (GLOBAL.replace("421.05", "a lot"), "line 3 below"),
@@ -134,3 +135,18 @@ def test_daily_trends_must_be_that(tmp_path: Path) -> None:
     path.write_text("2024,1,2,420.1,419.0\n2024,1,1,420.1,419.0\n")
     with pytest.raises(TimeAxisError, match="has 2 days that do not increase"):
         read_daily(path)
+
+
+@pytest.mark.parametrize("read_one", [read, read_daily])
+def test_what_is_no_table_is_refused(
+    tmp_path: Path, read_one: Callable[[Path], Co2Record]
+) -> None:
+    path = tmp_path / "co2_mm_gl.csv"
+    path.write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(UserError, match=r"gl\.csv is no text .* but a table is needed"):
+        read_one(path)
+    path.write_text("\n <HTML>log in</HTML>")
+    with pytest.raises(
+        UserError, match=r"gl\.csv is a web page, but a table is needed"
+    ):
+        read_one(path)

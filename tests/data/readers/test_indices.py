@@ -1,11 +1,12 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from emulator.carbon.errors import TimeAxisError, UserError
-from emulator.data.readers.indices import SEASONS, read_growth, read_nino
+from emulator.data.readers.indices import SEASONS, Index, read_growth, read_nino
 
 DEFAULT = Path(__file__).resolve().parents[4] / "shared" / "data"
 SHARED = Path(os.environ.get("SINK_SHARED_DATA", DEFAULT))
@@ -111,3 +112,22 @@ def test_the_real_growth_is_that_of_the_budget() -> None:
     year = found.months == np.datetime64("2015-01", "M")
     # Global Carbon Budget: 6.27 PgC in 2015, 2.124 PgC a ppm.
     assert found.values[year] * 2.124 == pytest.approx(6.27, abs=0.15)
+
+
+def test_a_year_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "co2_gr_gl.txt"
+    path.write_text("2020 2.3 0.1\nnan 2.4 0.1\n")
+    with pytest.raises(UserError, match=r"the row 'nan 2\.4 0\.1' cannot be read"):
+        read_growth(path)
+
+
+@pytest.mark.parametrize("read", [read_nino, read_growth])
+def test_what_is_no_text_is_refused(
+    tmp_path: Path, read: Callable[[Path], Index]
+) -> None:
+    path = tmp_path / "table.txt"
+    path.write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(
+        UserError, match=r"table\.txt is no text .* but a table is need"
+    ):
+        read(path)

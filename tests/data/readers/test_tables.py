@@ -1,5 +1,6 @@
 """Tables of CO2 as different providers write them."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,13 @@ import netCDF4
 import numpy as np
 import pytest
 
-from emulator.carbon.errors import CatalogError, TimeAxisError, UnitsError, UserError
+from emulator.carbon.errors import (
+    CatalogError,
+    GateError,
+    TimeAxisError,
+    UnitsError,
+    UserError,
+)
 from emulator.data import readers
 from emulator.data.entry import Entry
 from tests.data import tiny_files as tiny
@@ -79,11 +86,11 @@ def test_the_value_of_a_year_stands_for_its_months(tmp_path: Path) -> None:
 
 
 def test_dates_and_skipped_lines(tmp_path: Path) -> None:
-    rows = [f"2000-{m:02d}-15,{m}" for m in range(1, 13)]
+    rows = [f"2000-{m:02d}-15,{300 + m}" for m in range(1, 13)]
     (tmp_path / "co2.csv").write_text("a title\ndate,value\n" + "\n".join(rows))
     entry = table({"date": "date", "skip": 1}, years=[2000, 2000])
     np.testing.assert_allclose(
-        readers.read(entry, "co2", None, tmp_path), np.arange(1, 13)
+        readers.read(entry, "co2", None, tmp_path), 300 + np.arange(1, 13)
     )
 
 
@@ -106,12 +113,12 @@ def write_netcdf(path: Path, values: np.ndarray, units: str | None) -> None:
         variable[:] = values
 
 
-@pytest.mark.parametrize("values", [np.arange(24.0), np.array([1.0, 2.0])])
+@pytest.mark.parametrize("values", [300 + np.arange(24.0), np.array([300.0, 301])])
 def test_a_series_in_netcdf(tmp_path: Path, values: np.ndarray) -> None:
-    write_netcdf(tmp_path / "co2.nc", 1 + values, "1e-6")
+    write_netcdf(tmp_path / "co2.nc", values, "1e-6")
     entry = table(None, variables={"co2": {"name": "value"}})
     series = readers.read(entry, "co2", None, tmp_path)
-    expected = 1 + values if values.size > 2 else np.repeat(1 + values, 12)
+    expected = values if values.size > 2 else np.repeat(values, 12)
     np.testing.assert_allclose(series, expected)
 
 
@@ -137,12 +144,50 @@ def test_a_series_without_unit_is_refused(tmp_path: Path) -> None:
         ("year,month,co2\n2000,1,369.5\n", "has no column 'value'"),
         ("year,month,value\n2000,1,n/a\n", "holds something that is no number"),
         ("year,month,value\n2000,1,369.5\n", "holds 1 months of 2000-01 to 2001-12"),
+        ("year,month,value\n2000,13,369.5\n", "'month' runs from 13 to 13, but num"),
+        ("year,month,value\n2000,0,369.5\n", "'month' runs from 0 to 0, but numbers"),
+        ("year,month,value\nnan,1,369.5\n", "'year' runs from nan to nan, but num"),
+        ("year,month,value,value\n2000,1,1,2\n", "has columns of one name in"),
+        ("<!DOCTYPE html>\n<html>log in</html>\n", "is a web page, but a table is"),
     ],
 )
 def test_a_broken_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "co2.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         readers.read(table(MONTHLY), "co2", None, tmp_path)
+
+
+def test_a_packed_table_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "co2.csv").write_bytes(gzip.compress(b"year,value\n2000,1\n"))
+    with pytest.raises(UserError, match=r"co2\.csv is no text .*Get it again, or unpa"):
+        readers.read(table(MONTHLY), "co2", None, tmp_path)
+
+
+@pytest.mark.parametrize("stamp", ["Jan 2000", "2000", "2000-13", "01/2000"])
+def test_dates_must_begin_with_year_and_month(tmp_path: Path, stamp: str) -> None:
+    (tmp_path / "co2.csv").write_text(f"date,value\n{stamp},369.5\n")
+    with pytest.raises(UserError, match=f"'date' holds '{stamp}', but dates such as"):
+        readers.read(table({"date": "date"}), "co2", None, tmp_path)
+
+
+def test_a_number_for_what_is_missing_is_no_co2(tmp_path: Path) -> None:
+    write_monthly(tmp_path)
+    text = (tmp_path / "co2.csv").read_text().replace(",305\n", ",-99.99\n")
+    (tmp_path / "co2.csv").write_text(text)
+    with pytest.raises(GateError, match=r"1 of 24 values of 'co2' .*e\.g\. -99\.99"):
+        readers.read(table(MONTHLY), "co2", None, tmp_path)
+    with_reason = table(MONTHLY, gates={"range": "an experiment"})
+    assert readers.read(with_reason, "co2", None, tmp_path)[5] == -99.99
+
+
+def test_times_of_a_series_may_be_declared(tmp_path: Path) -> None:
+    write_netcdf(tmp_path / "co2.nc", 300 + np.arange(24.0), "1e-6")
+    said = {"variables": {"co2": {"name": "value"}}, "years": [2001, 2002]}
+    counted = table(None, time_units="none", ends=2002, **said)
+    series = readers.read(counted, "co2", None, tmp_path)
+    assert str(series.time.values[0])[:7] == "2001-01"
+    with pytest.raises(TimeAxisError, match="says that the file ends with 2002"):
+        readers.read(table(None, ends=2002, **said), "co2", None, tmp_path)
 
 
 def test_a_month_without_value_is_refused(tmp_path: Path) -> None:
