@@ -59,6 +59,11 @@ _ROUNDING = 2e-3
 """Share of the largest amount by which packing in 16 bits may make one smaller."""
 
 
+_USUAL_DAY = {"tp": 2.7e-3, "ssrd": 1.6e7}
+"""Rain (m) and radiation (J m-2, 185 W m-2) of a day on the mean of the globe (Adler et
+al. 2017, Surveys in Geophysics 38; Wild et al. 2015, Climate Dynamics 44)."""
+
+
 class _Mean(NamedTuple):
     """A quantity of a month or a day, in its unit of ``UNITS``."""
 
@@ -95,6 +100,8 @@ class _Files:
         if name == SPEED and not steps.there(self.files, name, wanted):
             return self._mean_speed(wanted)
         hours, grid, is_final = self._read(name, wanted)
+        if self.measure == "D" and name in AMOUNTS:
+            _require_day(hours, grid, name, when)
         if self.measure != "h" or name not in AMOUNTS:
             return _Mean(hours.mean(axis=0), grid, is_final)
         if self.counts_on:
@@ -241,6 +248,19 @@ def _times(files: Sequence[StepFile], measure: str) -> list[np.datetime64]:
     wanted = "M" if measure == "M" else "D"
     found = {when for file in files for when in file.steps.astype(f"M8[{wanted}]")}
     return sorted(found)
+
+
+def _require_day(values: Array, grid: Grid, name: str, when: np.datetime64) -> None:
+    """Refuse means of hours: the Climate Data Store makes days of either kind."""
+    weight = np.where(np.isnan(values[0]), 0.0, grid.cell_area())
+    mean = float(np.nansum(values[0] * weight) / max(weight.sum(), 1.0))
+    usual = _USUAL_DAY[name]
+    if not mean > usual / np.sqrt(24):
+        raise UserError(
+            f"'{name}' of the day {when} is {mean:.3g} {UNITS[name]} on the mean of "
+            f"the globe, where {usual:.2g} is usual: it is the mean of its hours, but "
+            f"their sum is needed. Ask for the daily sum, or for hours."
+        )
 
 
 def _require_hourly(values: Array, name: str, when: np.datetime64) -> None:

@@ -173,15 +173,40 @@ def field_of(
         variable = variable.transpose(time_dim, lat_dim, lon_dim)
     else:
         variable = variable.transpose(lat_dim, lon_dim)
-    known = declared.coordinates
+    values, grid = cleaned(dataset, variable, path, declared.coordinates)
+    units = attribute(variable, "units")
+    return Field(values, grid.lat, grid.lon, axis, units, str(variable.name))
+
+
+def cleaned(
+    dataset: xr.Dataset,
+    variable: xr.DataArray,
+    path: Path,
+    known: CoordinateSource | None = None,
+) -> tuple[NDArray[np.float32], Grid]:
+    """Return the values of a variable of an open file without fills, and where.
+
+    Args:
+        dataset: The file.
+        variable: Some or all of a variable, unpacked by nobody; dims (..., lat, lon).
+        path: The file, for messages.
+        known: Centres that the catalog declares.
+
+    Returns:
+        The values in the file's unit, NaN where there is none, in canonical order; same
+        shape.
+
+    Raises:
+        UserError: If the file is damaged.
+        GridMismatchError: If the variable is on no complete regular grid.
+    """
+    lat_dim, lon_dim = (str(dim) for dim in variable.dims[-2:])
     lat = coordinate(dataset, lat_dim, LAT_NAMES, path, known.lat if known else None)
     lon = coordinate(dataset, lon_dim, LON_NAMES, path, known.lon if known else None)
-    values = load(variable, path)
-    values = without_fills(values, variable.attrs, fill_limit(variable))
+    stored = load(variable, path)
+    values = without_fills(stored, variable.attrs, fill_limit(variable))
     values, lat, lon = canonical_grid(values, lat, lon, path)
-    return Field(
-        values, lat, lon, axis, attribute(variable, "units"), str(variable.name)
-    )
+    return values, Grid(lat, lon)
 
 
 def area_of(

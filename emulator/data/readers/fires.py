@@ -26,7 +26,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from emulator.carbon.errors import GridMismatchError, TimeAxisError, UnitsError
+from emulator.carbon.errors import (
+    GridMismatchError,
+    TimeAxisError,
+    UnitsError,
+    UserError,
+)
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import seconds_per_month
 from emulator.carbon.units import MOLAR_MASS_CARBON, convert
@@ -36,6 +41,8 @@ from emulator.data.readers.fields import (
     Field,
     attribute,
     canonical_grid,
+    cleaned,
+    horizontal_dims,
     without_fills,
 )
 from emulator.data.readers.files import NETCDF, open_netcdf, truncated
@@ -67,11 +74,15 @@ def find_gfed4(folder: Path) -> Offering:
     """Return the months of GFED4.1s that a folder has."""
     offering = Offering("GFED4.1s")
     for path, year in _years(folder, "**/GFED4*.hdf5", offering):
-        with _groups(path) as file:
-            held = [f"{month:02d}" for month in range(1, 13)]
-            emissions = file.groups.get("emissions")
-            groups = emissions.groups if emissions else {}
-            held = [m for m in held if m in groups and "C" in groups[m].variables]
+        try:
+            with _groups(path) as file:
+                held = [f"{month:02d}" for month in range(1, 13)]
+                emissions = file.groups.get("emissions")
+                groups = emissions.groups if emissions else {}
+                held = [m for m in held if m in groups and "C" in groups[m].variables]
+        except UserError as error:
+            offering.refused.append(str(error))
+            continue
         _offer(offering, path, year, [int(month) for month in held], _read_gfed4)
     return _or_refused(offering, folder, "GFED4.1s_YYYY.hdf5")
 
@@ -85,15 +96,30 @@ def find_gfed5(folder: Path) -> Offering:
 
 
 def find_gfas(folder: Path) -> Offering:
-    """Return the days of GFAS that a folder has."""
+    """Return the days of GFAS that a folder has, of the same species on all."""
     offering = Offering("GFAS")
-    files = [steps.index(path, "D") for path in sorted(folder.glob("**/*.nc"))]
-    files = [file for file in files if set(_GFAS) & file.variables]
+    files = []
+    for path in sorted(folder.glob("**/*.nc")):
+        try:
+            files.append(steps.index(path, "D"))
+        except UserError as error:
+            offering.refused.append(str(error))
+    species = {name for file in files for name in file.variables} & set(_GFAS)
+    files = [file for file in files if species & file.variables]
+    incomplete = []
     for day in sorted({day for file in files for day in file.steps}):
         behind = [file for file in files if day in file.steps]
-        if any("co2fire" in file.variables for file in behind):
+        if species.difference(*(file.variables for file in behind)):
+            incomplete.append(day)
+        elif "co2fire" in species:
             paths = tuple(file.path for file in behind)
             offering.days[day] = Piece(paths, partial(_read_gfas, behind, day))
+    if incomplete:
+        offering.refused.append(
+            f"{folder} has {', '.join(sorted(species))}, but not all of them of "
+            f"{len(incomplete)} days from {incomplete[0]} to {incomplete[-1]}, whose "
+            f"carbon would not compare with that of others. Get each of all days."
+        )
     return _or_refused(
         offering, folder, "*.nc with daily co2fire (and cofire, ch4fire)"
     )
@@ -250,8 +276,6 @@ def _read_gfed5(path: Path, month: np.datetime64, names: tuple[str, ...]) -> Tol
                 f"{path} holds {sorted(map(str, dataset.variables))}, but 'C' or 'CO2' "
                 f"is needed. Get the file with emissions of species."
             )
-        lat = np.asarray(dataset["lat"].values, np.float64)
-        lon = np.asarray(dataset["lon"].values, np.float64)
         for name in held:
             variable = dataset[name]
             if variable.ndim != 3 or variable.shape[0] != 12:
@@ -259,13 +283,13 @@ def _read_gfed5(path: Path, month: np.datetime64, names: tuple[str, ...]) -> Tol
                     f"{path}: '{name}' has the shape {variable.shape}, but twelve "
                     f"months of maps are needed. Get the whole year."
                 )
-            raw = without_fills(np.asarray(variable[number].values), variable.attrs)
             units = attribute(variable, "units") or _MONTHLY_AMOUNT
-            values, lats, lons = canonical_grid(raw, lat, lon, path)
+            one = variable[number].transpose(*horizontal_dims(variable, path))
+            values, grid = cleaned(dataset, one, path)
             rate = carbon_rate(values.astype(np.float64), units, month, path)
             parts.append(shares[name] * rate)
     total = np.sum(parts, axis=0)
-    return Told(dict.fromkeys(names, total), Grid(lats, lons), is_final=True)
+    return Told(dict.fromkeys(names, total), grid, is_final=True)
 
 
 def _read_gfas(

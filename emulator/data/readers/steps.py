@@ -18,12 +18,7 @@ from numpy.typing import NDArray
 
 from emulator.carbon.errors import GridMismatchError, TimeAxisError, UserError
 from emulator.carbon.grid import Grid
-from emulator.data.readers.fields import (
-    attribute,
-    canonical_grid,
-    horizontal_dims,
-    without_fills,
-)
+from emulator.data.readers.fields import attribute, cleaned, horizontal_dims
 from emulator.data.readers.files import open_netcdf
 
 Times = NDArray[np.datetime64]
@@ -124,8 +119,10 @@ def as_steps(hours: Times, measure: str, path: Path) -> Times:
     """
     steps = hours.astype(f"M8[{measure}]")
     gaps = np.diff(hours) / _HOUR
-    # Three hours apart is one step an hour, too; but the others are not there.
-    is_sparse = measure == "h" and gaps.size > 0 and gaps.min() > 1
+    # Three hours apart is one step an hour, too; but the others are not there. Months
+    # are no days; single months of each year may have been asked for.
+    longest = {"h": 1, "D": 24}.get(measure, np.inf)
+    is_sparse = gaps.size > 0 and gaps.min() > longest
     if (np.diff(steps).astype(np.int64) < 1).any() or is_sparse:
         raise TimeAxisError(
             f"{path} has steps of {gaps.min():g} hours, but lies among files of one "
@@ -230,24 +227,19 @@ def read_slab(path: Path, held: Times, name: str, steps: Times) -> Slab:
         variable = variable.transpose(*versions, time, lat, lon)
         codes = _codes(opened, path)
         units = attribute(variable, "units")
-        raw = without_fills(np.asarray(variable.values), variable.attrs)
-        values, lats, lons = canonical_grid(
-            raw,
-            np.asarray(opened[lat].values, np.float64),
-            np.asarray(opened[lon].values, np.float64),
-            path,
+        values, grid = cleaned(opened, variable, path)
+    if codes.size not in ((values.shape[0],) if versions else (1, held.size)):
+        raise UserError(
+            f"{path} has {codes.size} versions in {VERSION} for "
+            f"{values.shape[0] if versions else held.size} of '{name}', so that it is "
+            f"not known which is final. Get it again."
         )
     if versions:
-        if codes.size != values.shape[0]:
-            raise UserError(
-                f"{path} has {values.shape[0]} versions along {VERSION}, but does not "
-                f"say which they are. Get it again."
-            )
         values, is_final = merged(values, codes)
     else:
         many = codes[place] if codes.size == held.size else codes
         is_final = np.broadcast_to(many == FINAL_VERSION, steps.shape).copy()
-    return Slab(values, Grid(lats, lons), units, is_final)
+    return Slab(values, grid, units, is_final)
 
 
 def merged(

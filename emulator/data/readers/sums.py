@@ -35,7 +35,7 @@ def add_up(
 
     Raises:
         GridMismatchError: If the components are on different grids.
-        TimeAxisError: If some are annual and others monthly.
+        TimeAxisError: If some are annual and others monthly, or of other months.
     """
     names = entry.variables[variable].sum_of
     parts = {name: read(name) for name in names}
@@ -60,6 +60,11 @@ def add_up(
     )
 
 
+def _span(part: xr.DataArray) -> str:
+    months = part.time.values.astype("datetime64[M]")
+    return f"{months[0]} to {months[-1]}" if months.size else "no months"
+
+
 def _require_same(first: xr.DataArray, part: xr.DataArray, what: str) -> None:
     if first.attrs["frequency"] != part.attrs["frequency"]:
         raise TimeAxisError(
@@ -67,6 +72,12 @@ def _require_same(first: xr.DataArray, part: xr.DataArray, what: str) -> None:
             f"{part.attrs['frequency']} ({first.attrs['source_file']}, "
             f"{part.attrs['source_file']}), but only like can be added. Get monthly "
             f"files of all, or leave the sum out."
+        )
+    if not np.array_equal(first.time.values, part.time.values):
+        spans = [f"{_span(a)} ({a.attrs['source_file']})" for a in (first, part)]
+        raise TimeAxisError(
+            f"{what} are of {spans[0]} and {spans[1]}, but only like can be added. Get "
+            f"files of the same years, or say the last of 'years' in the catalog entry."
         )
     one, other = (Grid(a.lat.values, a.lon.values) for a in (first, part))
     if not one.matches(other):

@@ -27,9 +27,8 @@ from emulator.data.readers import steps
 from emulator.data.readers.fields import (
     TIME_NAMES,
     attribute,
-    canonical_grid,
+    cleaned,
     horizontal_dims,
-    without_fills,
 )
 from emulator.data.readers.files import open_netcdf
 from emulator.data.readers.products import Offering, Piece, Told
@@ -176,13 +175,8 @@ def surface(file: StepFile, name: str, month: np.datetime64, units: str) -> Fiel
                 f"{path}: '{name}' states no unit, but {units!r} is needed. Get it "
                 f"again."
             )
-        values, lats, lons = canonical_grid(
-            without_fills(np.asarray(variable.values), variable.attrs),
-            np.asarray(opened[lat].values, np.float64),
-            np.asarray(opened[lon].values, np.float64),
-            path,
-        )
-    return convert(values, stated, units), Grid(lats, lons)
+        values, grid = cleaned(opened, variable, path)
+    return convert(values, stated, units), grid
 
 
 def coarser(field: Field, step: float, least: float) -> Field:

@@ -21,8 +21,13 @@ from numpy.typing import NDArray
 from emulator.carbon.errors import GridMismatchError, UnitsError, UserError
 from emulator.carbon.timeaxis import month_of, seconds_per_month
 from emulator.carbon.units import SECONDS_PER_YEAR, convert
-from emulator.data.readers import times
-from emulator.data.readers.fields import attribute, without_fills
+from emulator.data.readers.fields import (
+    NOTHING,
+    attribute,
+    load,
+    read_axis,
+    without_fills,
+)
 from emulator.data.readers.files import open_netcdf
 
 Array = NDArray[np.float64]
@@ -108,15 +113,9 @@ def read(path: Path, surface: Surface) -> Zonal:
                 f"but time and lat are needed. Sum it along circles of latitude."
             )
         variable = variable.transpose("time", "lat")
-        stamps = dataset["time"]
-        axis = times.decode(
-            np.asarray(stamps.values, np.float64),
-            attribute(stamps, "units"),
-            attribute(stamps, "calendar"),
-            source=str(path),
-        )
+        axis = read_axis(dataset, "time", path, NOTHING)
         lat = np.asarray(dataset["lat"].values, np.float64)
-        values = without_fills(np.asarray(variable.values), variable.attrs)
+        values = without_fills(load(variable, path), variable.attrs)
         per_degree = _convert(values.astype(np.float64), variable, path)
         said = attribute(variable, "long_name") or ""
     if WHOLE_MONTH in said.lower():

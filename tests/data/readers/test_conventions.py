@@ -345,6 +345,20 @@ def test_lpj_guess_respires_by_the_year_only(tmp_path: Path) -> None:
         readers.read(said, "nbp", "S2", tmp_path)
 
 
+@pytest.mark.parametrize("extra", [-12, 12])
+def test_components_of_other_months_are_not_added(tmp_path: Path, extra: int) -> None:
+    # Years with an open end: each file holds what it holds.
+    write_components(tmp_path, "DLEM", **components())
+    longer = np.zeros((MONTHS + extra, *tiny.SHAPE), "f4")
+    time = tiny.noleap_days(1700, MONTHS + extra)
+    tiny.write(tmp_path / "DLEM/S2/DLEM_S2_rh.nc", "rh", longer, time=time)
+    said = entry(**DLEM, years=[1901, None], ends=None)
+    last = 2024 + extra // 12
+    message = rf"'rh' .* of 1901-01 to 2024-12 \(.*gpp\.nc\) and 1901-01 to {last}-12"
+    with pytest.raises(TimeAxisError, match=message):
+        readers.read(said, "nbp", "S2", tmp_path)
+
+
 def test_components_on_two_grids_are_not_added(tmp_path: Path) -> None:
     write_components(tmp_path, "DLEM", **components())
     tiny.write(

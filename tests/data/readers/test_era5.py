@@ -311,6 +311,7 @@ def test_specific_humidity(tmp_path: Path) -> None:
     [
         ("monthly", hours("2025-06-30T00", 24), "1 hours"),
         ("daily", hours("2025-06-30T00", 24), "1 hours"),
+        ("daily", months("2025-06", 3), "720 hours"),
         ("hourly", hours("2025-06-30T00", 24)[::6], "6 hours"),
         ("hourly", hours("2025-06-30T00", 24)[::-1], "-1 hours"),
     ],
@@ -322,6 +323,19 @@ def test_steps_must_be_those_of_the_folder(
     new_layout(tmp_path / folder / "a.nc", times, field)
     said = find(tmp_path, ["tas"], tmp_path / "unpacked").refused
     assert f"a.nc has steps of {steps}" in said[0]
+
+
+@pytest.mark.parametrize(("name", "amount"), [("tp", 2.7e-3), ("ssrd", 1.6e7)])
+def test_days_that_are_means_of_hours_are_no_amounts(
+    tmp_path: Path, name: str, amount: float
+) -> None:
+    variable = {"tp": "pr", "ssrd": "rsds"}[name]
+    when = hours("2025-06-30T00", 1)
+    new_layout(tmp_path / "daily" / "a.nc", when, {name: uniform([amount])})
+    assert only(day(tmp_path, [variable]), variable) > 0
+    new_layout(tmp_path / "daily" / "a.nc", when, {name: uniform([amount / 24])})
+    with pytest.raises(UserError, match=r"it is the mean of its hours, but their sum"):
+        day(tmp_path, [variable])
 
 
 def test_a_month_that_waits_for_a_variable_is_told(

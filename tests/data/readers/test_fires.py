@@ -167,6 +167,17 @@ def test_gfed5_takes_carbon_where_it_stands(tmp_path: Path) -> None:
     np.testing.assert_allclose(field[1], 2e-3 * FIRST / MONTH_SECONDS[2], rtol=1e-6)
 
 
+def test_gfed5_without_latitudes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "GFED5_Beta_monthly_2001.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        dims = {"time": 12, "lat": 4, "lon": 8}
+        for name, size in dims.items():
+            file.createDimension(name, size)
+        file.createVariable("C", "f4", tuple(dims))[:] = 1.0
+    with pytest.raises(GridMismatchError, match="dimension 'lat' has no coordinate"):
+        readers.read(entry("gfed5"), "fireobs", None, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("species", "months", "message"),
     [
@@ -226,6 +237,28 @@ def test_gfas_months_need_all_their_days(tmp_path: Path) -> None:
     gfas(tmp_path / "2001.nc", days, co2fire=1.0)
     with pytest.raises(TimeAxisError, match="final months 2001-01 to 2001-01"):
         readers.read(entry("gfas"), "fireobs", None, tmp_path)
+
+
+def test_gfas_days_that_lack_a_species_are_told(tmp_path: Path) -> None:
+    days = np.arange(31)
+    gfas(tmp_path / "co2.nc", days, co2fire=1.0)
+    gfas(tmp_path / "co.nc", days[:29], cofire=1.0)
+    offering = fires.find_gfas(tmp_path)
+    assert len(offering.days) == 29
+    (said,) = offering.refused
+    assert "not all of them of 2 days from 2001-01-30 to 2001-01-31" in said
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    gfas(tmp_path / "good.nc", np.arange(31), co2fire=1.0)
+    gfed4(tmp_path / "GFED4.1s_2001.hdf5")
+    for name in ("bad.nc", "GFED4.1s_2002.hdf5"):
+        (tmp_path / name).write_text("<html>log in</html>")
+    found = fires.find_gfas(tmp_path), fires.find_gfed4(tmp_path)
+    assert (len(found[0].days), len(found[1].months)) == (31, 12)
+    for offering in found:
+        (said,) = offering.refused
+        assert "is a web page, but a NetCDF file is needed" in said
 
 
 def test_gfas_without_a_unit_is_refused(tmp_path: Path) -> None:

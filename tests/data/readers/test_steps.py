@@ -81,7 +81,42 @@ def test_versions_that_are_not_named_are_refused(tmp_path: Path) -> None:
     old_layout(path, months("2025-06", 1), field, preliminary=np.array([True]))
     with netCDF4.Dataset(path, "a") as file:
         file.renameVariable("expver", "versions")
-    with pytest.raises(UserError, match="has 2 versions along expver, but does not"):
+    with pytest.raises(UserError, match="has 1 versions in expver for 2 of 't2m'"):
+        read([index(path, "M")], "t2m", JUNE)
+
+
+def test_versions_of_other_times_are_refused(tmp_path: Path) -> None:
+    path = june(tmp_path).path
+    with netCDF4.Dataset(path, "a") as file:
+        file.renameVariable("expver", "was")
+        file.createDimension("other", 3)
+        version = file.createVariable("expver", str, ("other",))
+        version[:] = np.array(["0001"] * 3, object)
+    with pytest.raises(UserError, match="has 3 versions in expver for 1 of 't2m'"):
+        read([index(path, "M")], "t2m", JUNE)
+
+
+def test_files_damaged_inside_are_refused(tmp_path: Path) -> None:
+    path = june(tmp_path).path
+    with netCDF4.Dataset(path, "a") as file:
+        dims = ("valid_time", "latitude", "longitude")
+        noise = np.random.default_rng(0).normal(size=uniform([0.0]).shape)
+        file.createVariable("d2m", "f8", dims, fletcher32=True)[:] = noise
+    content = path.read_bytes()
+    assert content.count(noise.tobytes()) == 1
+    # Its checksum, which stands behind it, is not that of noughts.
+    path.write_bytes(content.replace(noise.tobytes(), bytes(noise.nbytes)))
+    with pytest.raises(
+        UserError, match=r"a\.nc cannot be read: it is truncated or dam"
+    ):
+        read([index(path, "M")], "d2m", JUNE)
+
+
+def test_rows_without_latitudes_are_refused(tmp_path: Path) -> None:
+    path = june(tmp_path).path
+    with netCDF4.Dataset(path, "a") as file:
+        file.renameVariable("latitude", "rows")
+    with pytest.raises(GridMismatchError, match="dimension 'latitude' has no coordin"):
         read([index(path, "M")], "t2m", JUNE)
 
 
