@@ -25,7 +25,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import (
-    GateError,
     GridMismatchError,
     TimeAxisError,
     UnitsError,
@@ -35,10 +34,10 @@ from emulator.carbon.grid import Grid
 from emulator.carbon.humidity import missing_vapour, vapour_pressure
 from emulator.carbon.units import convert
 from emulator.carbon.variables import RATE
-from emulator.carbon.variables import VARIABLES as VOCABULARY
 from emulator.data.readers import steps
 from emulator.data.readers.fields import attribute
 from emulator.data.readers.files import open_netcdf
+from emulator.data.readers.plausible import require_plausible
 from emulator.data.readers.products import Offering, Piece, Told
 from emulator.data.readers.steps import StepFile, Times
 
@@ -86,21 +85,6 @@ _RECIPES = {
 
 VARIABLES = tuple(_RECIPES)
 """What can be had, by canonical name."""
-
-GLOBAL_MEANS = {
-    "tas": (270.0, 305.0),
-    "pr": (1.2e-5, 8e-5),
-    "rsds": (90.0, 380.0),
-    "huss": (4e-3, 2e-2),
-    "vpd": (100.0, 2000.0),
-    "sfcWind": (2.0, 15.0),
-}
-"""Where means over the globe and a day lie, in canonical units, with room to spare.
-
-Observed are 287 K, 3.1e-5 kg m-2 s-1 (2.7 mm a day) and 185 W m-2 (Wild et al. 2015,
-Climate Dynamics 44; Adler et al. 2017, Surveys in Geophysics 38); air of that warmth
-holds about 0.01, and lacks some 500 Pa; the wind over sea is 7 to 8 m s-1, half of it
-over land. Other units are off by more: degC, mm a day, hPa, g kg-1, amounts."""
 
 _HOUR = np.timedelta64(1, "h")
 
@@ -265,7 +249,8 @@ def _read(
     for name in names:
         recipe = _RECIPES[name]
         fields[name] = recipe.compute(*(means[need].values for need in recipe.needs))
-        _require_plausible(name, fields[name], grid, when, files.layout.title)
+        what = f"{files.layout.title} in {when}"
+        require_plausible(name, fields[name], grid, what)
     return Told(fields, grid, is_final=True)
 
 
@@ -369,20 +354,4 @@ def _require_same_grid(grid: Grid, other: Grid, what: str, when: np.datetime64) 
         raise GridMismatchError(
             f"{what} of {when} are on grids of {grid.describe()} and of "
             f"{other.describe()}. Get all on one."
-        )
-
-
-def _require_plausible(
-    name: str, values: Array, grid: Grid, when: np.datetime64, title: str
-) -> None:
-    """Refuse what is in another unit than its file says."""
-    weight = np.where(np.isnan(values), 0.0, grid.cell_area())
-    mean = float(np.nansum(values * weight) / max(weight.sum(), 1.0))
-    low, high = GLOBAL_MEANS[name]
-    if not low <= mean <= high:
-        units = VOCABULARY[name].units
-        raise GateError(
-            f"'{name}' of {title} in {when} is {mean:.4g} {units} on the mean of the "
-            f"globe, but {low:g} to {high:g} {units} are plausible. Look at the unit "
-            f"that its file states, and at its sign."
         )

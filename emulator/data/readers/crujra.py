@@ -9,7 +9,8 @@ steps are counted, and must increase.
 
 Months have the days of a calendar without leap days. Rain is an amount of 6 hours, mm;
 radiation a mean, or, in old files named ``dswrf``, an amount of 6 hours. A unit that a
-file states counts; one that states none has that of the documentation. Humidity is
+file states counts; one that states none has that of the documentation, and all must
+have a mean over the land that is near what is observed. Humidity is
 computed from monthly means, as that of ERA5 is, so that the two compare; wind speed is
 the mean of 6-hourly speeds.
 
@@ -38,12 +39,12 @@ from emulator.carbon.humidity import missing_vapour, vapour_pressure
 from emulator.carbon.units import SECONDS_PER_DAY, convert
 from emulator.data.readers.fields import (
     attribute,
-    canonical_grid,
+    cleaned,
     horizontal_dims,
     pick_variable,
-    without_fills,
 )
 from emulator.data.readers.files import open_netcdf
+from emulator.data.readers.plausible import require_plausible
 from emulator.data.readers.products import Offering, Piece, Told
 
 Array = NDArray[np.float64]
@@ -244,6 +245,8 @@ def _read(
     for name in names:
         recipe = _RECIPES[name]
         fields[name] = recipe.compute(*(held[need][0][month] for need in recipe.needs))
+        what = f"CRU-JRA in {year}-{month + 1:02d}"
+        require_plausible(name, fields[name], grid, what)
     return Told(fields, grid, is_final=True)
 
 
@@ -301,7 +304,7 @@ class _Steps:
                 f"{list(variable.dims)}, but time, latitude and longitude are needed. "
                 f"Get it again."
             )
-        self._lat, self._lon, self._time = lat, lon, times[0]
+        self._time = times[0]
         self._variable = variable.transpose(self._time, lat, lon)
         self.units = attribute(variable, "units")
         count = variable.sizes[self._time]
@@ -319,14 +322,8 @@ class _Steps:
 
     def read(self, span: slice) -> tuple[NDArray[np.float32], Grid]:
         """Return some steps in the file's unit; shape (time, lat, lon)."""
-        raw = np.asarray(self._variable.isel({self._time: span}).values)
-        values, lat, lon = canonical_grid(
-            without_fills(raw, self._variable.attrs),
-            np.asarray(self._dataset[self._lat].values, np.float64),
-            np.asarray(self._dataset[self._lon].values, np.float64),
-            self.path,
-        )
-        return values, Grid(lat, lon)
+        part = self._variable.isel({self._time: span})
+        return cleaned(self._dataset, part, self.path)
 
 
 def _in_unit(means: Array, stated: str | None, wanted: _Quantity, path: Path) -> Array:

@@ -16,7 +16,7 @@ from emulator.carbon.errors import (
 from emulator.carbon.humidity import missing_vapour, vapour_pressure
 from emulator.data import catalog, readers
 from emulator.data.readers import jra3q, ncep
-from emulator.data.readers.analyses import GLOBAL_MEANS, VARIABLES
+from emulator.data.readers.analyses import VARIABLES
 from emulator.data.readers.products import Offering, Told
 from tests.data import analysis_files
 from tests.data.analysis_files import GAUSSIAN, LON, REGULAR
@@ -232,10 +232,6 @@ def test_a_unit_that_lies_is_found_out(
     message = f"'{variable}' of JRA-3Q in 2025-06 is {value:.4g} .* plausible. Look at"
     with pytest.raises(GateError, match=message):
         read(offering, JUNE, [variable])
-
-
-def test_plausible_means_are_known_of_all_variables() -> None:
-    assert set(GLOBAL_MEANS) == set(VARIABLES)
 
 
 def test_months_and_days_of_ncep(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from emulator.carbon.errors import (
+    GateError,
     GridMismatchError,
     TimeAxisError,
     UnitsError,
@@ -58,17 +59,17 @@ def test_months_have_no_leap_day(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    # 2 mm in each 6 hours are 8 mm a day.
+    # 1.5 mm in each 6 hours are 6 mm a day.
     ("units", "value"),
     [
-        ("mm/6h", 2.0),
-        ("mm 6h-1", 2.0),
-        ("mm (6 hours)-1", 2.0),
-        ("mm per 6-hourly", 2.0),
-        ("mm", 2.0),
-        ("kg m-2", 2.0),
-        ("mm/day", 8.0),
-        (None, 2.0),
+        ("mm/6h", 1.5),
+        ("mm 6h-1", 1.5),
+        ("mm (6 hours)-1", 1.5),
+        ("mm per 6-hourly", 1.5),
+        ("mm", 1.5),
+        ("kg m-2", 1.5),
+        ("mm/day", 6.0),
+        (None, 1.5),
     ],
 )
 def test_rain_is_an_amount_of_six_hours(
@@ -78,7 +79,7 @@ def test_rain_is_an_amount_of_six_hours(
     path = year_file(tmp_path, "pre", 2000, value * EVEN, edition="v3.02", units=units)
     assert path.name == "crujra.v3.02.5d.pre.2000.365d.noc.nc"
     found = told(find(tmp_path, ["pr"]), "2000-02", "pr")
-    np.testing.assert_allclose(found["pr"], on_land(8 / 86400), rtol=1e-7)
+    np.testing.assert_allclose(found["pr"], on_land(6 / 86400), rtol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["gcb2025", "v10", "v15"])
@@ -134,7 +135,7 @@ def test_winds_share_a_unit(tmp_path: Path) -> None:
 
 
 def test_cells_keep_their_place(tmp_path: Path) -> None:
-    cells = np.arange(32.0).reshape(SHAPE)
+    cells = 280 + np.arange(32.0).reshape(SHAPE) / 2
     lon = np.roll(LON % 360, 4)
     values = np.broadcast_to(np.roll(cells, 4, axis=1), (STEPS, *SHAPE))
     path = year_file(tmp_path, "tmp", 2000, values, lon=lon)
@@ -254,6 +255,21 @@ def test_a_variable_has_three_dimensions(tmp_path: Path) -> None:
         told(find(tmp_path, ["pr"]), "2000-02", "pr")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "variable"),
+    # What the documentation says of files without a unit, W m-2 and mm, is not so.
+    [("tswrf", 4.32e6, "rsds"), ("dswrf", 200.0, "rsds"), ("pre", 3e-5, "pr")],
+)
+def test_a_unit_that_is_not_stated_shows_in_the_mean(
+    tmp_path: Path, name: str, value: float, variable: str
+) -> None:
+    year_file(tmp_path, name, 2000, value * EVEN, units=None)
+    with pytest.raises(
+        GateError, match=rf"'{variable}' of CRU-JRA in 2000-02 is .* Look"
+    ):
+        told(find(tmp_path, [variable]), "2000-02", variable)
+
+
 def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
     path = year_file(tmp_path, "tmp", 2000, 280 * EVEN, packed=True)
     path.write_bytes(path.read_bytes()[:-2000])
@@ -263,12 +279,13 @@ def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
 
 def test_years_are_read_by_the_catalog(tmp_path: Path) -> None:
     for year in (1999, 2000, 2001):
-        values = (year - 1998) * (1.0 + MONTH_OF_STEP)
+        values = (year - 1998) * (15.0 + MONTH_OF_STEP) / 100
         year_file(tmp_path / "crujra", "pre", year, values, edition="v3.02")
     entry = catalog.load("crujra")
     found = readers.read(entry, "pr", None, tmp_path, years=(2000, 2001))
     assert found.sizes == {"time": 24, "lat": 4, "lon": 8}
     assert found.attrs["source_calendar"] == "noleap"
-    # Twice and thrice 1 to 12 mm in 6 hours.
-    amounts = np.concatenate([2 * np.arange(1.0, 13), 3 * np.arange(1.0, 13)])
+    # Twice and thrice 0.15 to 0.26 mm in 6 hours.
+    hundredths = np.arange(15.0, 27)
+    amounts = np.concatenate([2 * hundredths, 3 * hundredths]) / 100
     np.testing.assert_allclose(found[:, 0, 0] * 21600, amounts, rtol=1e-6)
