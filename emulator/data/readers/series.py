@@ -36,7 +36,8 @@ def read_series(
         The field, dims (time, lat, lon), complete over the years.
 
     Raises:
-        CatalogError: If years are asked that the entry does not declare.
+        CatalogError: If years are asked that the entry does not declare, or the files
+            hold different variables.
         TimeAxisError: If the files hold fewer years than declared, or the same
             months twice.
         GridMismatchError: If the files are on different grids.
@@ -102,6 +103,13 @@ def _join(parts: list[xr.DataArray], paths: Sequence[Path]) -> xr.DataArray:
                 f"{one} and {other} hold the same months from "
                 f"{_month(after.time.values[0])} on, but each month is needed once. "
                 f"Make 'files' in the catalog entry match one version of the data."
+            )
+        names = [str(part.attrs["source_name"]) for part in (before, after)]
+        if names[0].casefold() != names[1].casefold():
+            raise CatalogError(
+                f"{one} has '{names[0]}' and {other} '{names[1]}', but files of one "
+                f"variable must call it alike. Make 'files' in the catalog entry match "
+                f"one variable."
             )
         same = before.shape[1:] == after.shape[1:] and bool(
             np.allclose(before.lat, after.lat, atol=1e-3)

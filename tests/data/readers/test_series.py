@@ -42,6 +42,16 @@ def test_a_year_missing_between_files_is_refused(tmp_path: Path) -> None:
         readers.read(entry, "nbp", "S2", tmp_path)
 
 
+def test_files_of_two_variables_are_refused(tmp_path: Path) -> None:
+    # Both are the only field of their file, and match one pattern.
+    for year, name in ((2000, "nbp"), (2001, "nbp_mean")):
+        path = tmp_path / f"tiny/S2/tiny_S2_nbp_{year}.nc"
+        tiny.write(path, name, tiny.law(12), time=tiny.noleap_days(year, 12))
+    message = r"nbp_2000\.nc has 'nbp' and .*nbp_2001\.nc 'nbp_mean', but files of one"
+    with pytest.raises(CatalogError, match=message):
+        readers.read(tiny.entry(), "nbp", "S2", tmp_path)
+
+
 def test_files_on_two_grids_are_refused(tmp_path: Path) -> None:
     write_years(tmp_path, 2000, 1, "_a")
     path = write_years(tmp_path, 2001, 1, "_b")
