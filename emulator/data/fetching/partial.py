@@ -13,7 +13,8 @@ from pathlib import Path
 
 import requests
 
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,13 @@ def version_of(response: requests.Response, url: str) -> Version:
         url=url,
         tag=headers.get("ETag", ""),
         modified=headers.get("Last-Modified", ""),
-        length=int(length) if length.isdigit() else None,
+        length=int(length) if is_number(length) else None,
     )
+
+
+def is_number(said: str) -> bool:
+    """Return whether a header is a number that can be one of bytes or seconds."""
+    return _NUMBER.fullmatch(said) is not None
 
 
 def held(stage: Path, url: str) -> Held | None:

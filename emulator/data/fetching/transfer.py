@@ -2,8 +2,9 @@
 
 A file is fetched beside its place, checked, forced to disk and renamed. What fails for
 a reason that may pass is tried again, each time after twice the wait; what the server
-says of the wait is obeyed. Addresses appear in messages without user, password, query;
-logins are read from ``~/.netrc`` and sent to the host that they are for.
+says of the wait is obeyed, up to ``LONGEST_WAIT``. Addresses appear in messages without
+user, password, query; logins are read from ``~/.netrc`` and sent to the host that they
+are for.
 """
 
 import hashlib
@@ -221,7 +222,10 @@ def fetch(
 
 
 def size_of(url: str, patience: Patience) -> int | None:
-    """Return the length of a file at an address, bytes; None if that is not told."""
+    """Return the length of a file at an address, bytes; None if that is not told.
+
+    No file is empty: a server that says so without sending one does not know.
+    """
     if not is_remote(url):
         path = local_path(url)
         return path.stat().st_size if path.is_file() else None
@@ -236,7 +240,9 @@ def size_of(url: str, patience: Patience) -> int | None:
             )
         except (requests.RequestException, SourceError):
             return None  # the transfer itself will tell why
-        return partial.version_of(answer, url).length if answer.ok else None
+        if answer.status_code != requests.codes.ok:
+            return None
+        return partial.version_of(answer, url).length or None
 
 
 def stage_of(target: Path) -> Path:
@@ -332,8 +338,9 @@ def _fetch_once(job: _Job) -> Path:
             if job.check is not None:
                 job.check(job.stage)
         except SourceError:
-            job.count(-job.stage.stat().st_size)
+            size = job.stage.stat().st_size
             partial.discard(job.stage)
+            job.count(-size)
             raise
         job.stage.replace(job.target)
         flush(job.target.parent)
@@ -380,18 +387,22 @@ def _download(job: _Job) -> bool:
             job.url, stream=True, timeout=job.patience.timeout_s, headers=headers
         ) as response,
     ):
-        if response.status_code == requests.codes.not_modified:
+        code = response.status_code
+        if code == requests.codes.not_modified and job.newer_than is not None:
             return False
         goes_on = held is not None and held.is_continued_by(response, known)
-        if held is None or goes_on or response.status_code == requests.codes.ok:
-            response.raise_for_status()
+        if goes_on or code == requests.codes.ok:
             if held is not None and not goes_on:
                 log.info("%s is begun again: it changed, or has no parts.", known)
             offset = held.bytes if held is not None and goes_on else 0
             _write(job, response, offset)
             return True
-        if response.status_code not in _NO_SUCH_PART:
+        if held is None or code not in _NO_SUCH_PART:
             response.raise_for_status()
+            raise SourceError(
+                f"{known} could not be fetched: the server answers {code} "
+                f"{response.reason}, but 200 and the whole file is needed. {job.again}"
+            )
     # Some other part came, or none: this version is no more.
     log.info("%s is begun again: what is here is no part of it.", known)
     partial.discard(job.stage)
@@ -403,6 +414,7 @@ _NO_SUCH_PART = (requests.codes.partial, requests.codes.requested_range_not_sati
 
 def _write(job: _Job, response: requests.Response, offset: int) -> None:
     """Write what a response brings behind the first ``offset`` bytes of the stage."""
+    _require_as_stored(job, response)
     version = partial.version_of(response, shown(job.url))
     if version.length is not None and version.length > _LONGEST_MESSAGE:
         _require_size(job, version.length)  # before gigabytes come in vain
@@ -440,6 +452,19 @@ def _chunks(response: requests.Response, deadline_s: float) -> Iterator[bytes]:
         raise requests.Timeout(str(error)) from None
     except urllib3.exceptions.HTTPError as error:
         raise requests.exceptions.ChunkedEncodingError(str(error)) from None
+
+
+def _require_as_stored(job: _Job, response: requests.Response) -> None:
+    """Refuse what was packed on the way against our request.
+
+    Some servers say so of a packed file itself: then it comes as it is stored.
+    """
+    coding = response.headers.get("Content-Encoding", "identity").lower()
+    if coding != "identity" and job.target.suffix.lower() not in (".gz", ".tgz"):
+        raise SourceError(
+            f"{shown(job.url)} came packed as '{coding}', but was asked for as it is "
+            f"stored. {job.again}"
+        )
 
 
 def _flush(file: IO[bytes]) -> None:
@@ -523,7 +548,7 @@ def _retry_after(error: Exception) -> float | None:
     if response is None:
         return None
     said = str(response.headers.get("Retry-After", "")).strip()
-    if said.isdigit():
+    if partial.is_number(said):
         return float(said)
     try:
         moment = parsedate_to_datetime(said)

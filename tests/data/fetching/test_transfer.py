@@ -1,6 +1,7 @@
 """A file comes whole and verified or not at all, however the server misbehaves."""
 
 import errno
+import gzip
 import hashlib
 import os
 import time
@@ -18,6 +19,7 @@ import requests
 
 from emulator.carbon.errors import SettingsError, SourceError, StoreError
 from emulator.data.fetching import transfer
+from emulator.data.fetching.partial import version_of
 from emulator.data.fetching.transfer import (
     Company,
     ForbiddenError,
@@ -311,14 +313,53 @@ def test_a_file_is_checked_before_it_has_its_name(
     assert sum(counted) == 0
 
 
-def test_a_part_that_nobody_asked_for_is_no_file(
-    server: Server, tmp_path: Path
+@pytest.mark.parametrize(
+    ("code", "headers"),
+    [
+        # Parts that nobody asked for; of the second nobody would see what is missing.
+        (206, {"Content_Range": f"bytes 0-99/{len(CONTENT)}"}),
+        (206, {"Content_Range": "bytes 0-99/*"}),
+        (203, {}),
+        (300, {}),
+        (304, {}),  # "as you have it", but nothing is here
+    ],
+)
+@pytest.mark.parametrize("resumes", [False, True])
+def test_what_is_not_the_whole_file_is_no_file(
+    server: Server, tmp_path: Path, code: int, headers: dict[str, str], resumes: bool
 ) -> None:
-    part = {"Content_Range": f"bytes 0-99/{len(CONTENT)}"}
-    url = server.does("a.nc", lambda h: h.send_headers(206, 0, **part))
-    with pytest.raises(SourceError, match="the transfer broke off"):
-        fetch(url, tmp_path / "a.nc", patience=QUICK)
+    def behave(handler: servers.Handler) -> None:
+        body = b"" if code == 304 else CONTENT[:100]
+        handler.send_headers(code, len(body), **headers)
+        handler.wfile.write(body)
+
+    url = server.does("a.nc", behave)
+    with pytest.raises(SourceError, match=f"answers {code} .*but 200 and the whole"):
+        fetch(url, tmp_path / "a.nc", patience=QUICK, resumes=resumes)
+    assert len(server.asked) == 3
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_packed_on_the_way_is_refused(server: Server, tmp_path: Path) -> None:
+    packed = gzip.compress(b"1979 337.1\n")
+    server.does("co2.txt", servers.sends(packed, Content_Encoding="gzip"))
+    with pytest.raises(SourceError, match=r"co2\.txt came packed as 'gzip', but was"):
+        fetch(f"{server.url}/co2.txt", tmp_path / "co2.txt", patience=QUICK)
+    assert not list(tmp_path.iterdir())
+    # Of a packed file some servers say so: it comes as it is stored.
+    server.does("a.nc.gz", servers.sends(packed, Content_Encoding="x-gzip"))
+    fetch(f"{server.url}/a.nc.gz", tmp_path / "a.nc.gz", patience=QUICK)
+    assert (tmp_path / "a.nc.gz").read_bytes() == packed
+
+
+def test_a_number_that_is_none_is_not_believed() -> None:
+    response = requests.Response()
+    # int() and float() fail on the first, which is a digit to str.isdigit().
+    for said in ("\u00b2", "9" * 5000, "-1", ""):
+        response.headers["Content-Length"] = response.headers["Retry-After"] = said
+        assert version_of(response, "x").length is None
+        error = requests.HTTPError(response=response)
+        assert transfer._retry_after(error) is None
 
 
 def test_another_length_is_seen_before_gigabytes_come(
