@@ -6,7 +6,9 @@ of the key; ``docs/catalog.md`` explains each key with an example.
 """
 
 import difflib
+import re
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -49,7 +51,7 @@ Evidence = Literal[
 Calendar = Literal["standard", "noleap", "360_day"]
 Years = tuple[int, int | None]
 
-GATES = ("units", "range", "sign", "closure", "time", "coverage")
+GATES = ("units", "range", "sign", "closure", "coverage")
 """Names under which an entry may override a plausibility gate."""
 
 SUMS = {
@@ -574,6 +576,22 @@ def _check_shares(entry: Entry) -> None:
         )
 
 
+def _require_known(entry: Entry, source: FetchSource) -> None:
+    """Refuse a checksum of no file: what it was meant for would go unchecked."""
+    surfaces = [one.file for one in (entry.land_fraction, entry.cell_area) if one]
+    read = [*_patterns(entry), *filter(None, surfaces)]
+    patterns = [
+        re.sub(r"{\w+}", "*", pattern)
+        for pattern in filter(None, [*(source.files or read), source.instead])
+    ]
+    for path in source.known:
+        if not any(fnmatchcase(path.lower(), one.lower()) for one in patterns):
+            raise CatalogError(
+                f"{entry._where()}: 'fetch.known' names '{path}', but its files are "
+                f"{patterns}. Correct the path, from 'base' on."
+            )
+
+
 def _patterns(entry: Entry) -> list[str]:
     return [entry.files, *(v.files for v in entry.variables.values() if v.files)]
 
@@ -587,6 +605,7 @@ def _check_fetch(entry: Entry) -> None:
             f"{entry._where()} wants '{source.accept}' to be accepted, but has no "
             f"'policy': write what is to be accepted."
         )
+    _require_known(entry, source)
     if source.base and not (source.files or source.index):
         listless = [pattern for pattern in _patterns(entry) if has_wildcard(pattern)]
         if listless:

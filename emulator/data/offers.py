@@ -10,12 +10,13 @@ import re
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import SettingsError, SourceError
+from emulator.data.fetching.plan import NO_LIST, Listed
+from emulator.data.fetching.plan import listed as listed_row
 from emulator.data.fetching.transfer import (
     Patience,
     fetch,
@@ -67,10 +68,12 @@ class SourceSettings(Patience):
             raise SettingsError(
                 "A source needs a url: a folder, or a pattern with {date} and {status}."
             )
-        if self.is_pattern and "{status}" not in self.url:
+        name = shown(self.url).rpartition("/")[2]
+        if self.is_pattern and not ("{date}" in name and "{status}" in name):
             raise SettingsError(
-                f"The pattern {shown(self.url)} of a source names {{date}} but not "
-                f"{{status}}, so that final and preliminary files cannot be told apart."
+                f"The pattern {shown(self.url)} of a source has the name of a file "
+                f"'{name}', but it must hold {{date}} and {{status}}: files are kept "
+                f"under it, and told apart by it."
             )
         if set(self.words) != set(KINDS) or len(set(self.words.values())) < len(KINDS):
             raise SettingsError(
@@ -135,8 +138,8 @@ def listed(
     url = f"{folder}/{settings.index}"
     path = fetch(url, downloads / settings.index, patience=settings)
     offers: dict[np.datetime64, list[Offer]] = {}
-    for entry in _entries(path, url):
-        made = _offer(entry, folder, settings)
+    for row, source in _rows(path, url):
+        made = _offer(row, source, folder, settings)
         if made is None:
             continue
         same_month = offers.setdefault(made.month, [])
@@ -223,11 +226,12 @@ def bring(offer: Offer, settings: SourceSettings, downloads: Path) -> Path:
     )
 
 
-def _entries(path: Path, url: str) -> list[dict[str, Any]]:
+def _rows(path: Path, url: str) -> list[tuple[Listed, str | None]]:
+    """Return the files of a list, and where the data of each are from, if it says."""
     try:
-        entries = json.loads(path.read_text("utf-8"))["files"]
-        return [{"name": str(entry["name"]), **entry} for entry in entries]
-    except (ValueError, KeyError, TypeError) as error:
+        rows = json.loads(path.read_text("utf-8"))["files"]
+        return [(listed_row(row), row.get("source")) for row in rows]
+    except (*NO_LIST, AttributeError) as error:
         raise SourceError(
             f"{shown(url)} is no list of files ({type(error).__name__}: {error}); "
             f'{{"files": [{{"name": ..., "bytes": ..., "sha256": ...}}]}} is needed. '
@@ -236,17 +240,14 @@ def _entries(path: Path, url: str) -> list[dict[str, Any]]:
 
 
 def _offer(
-    entry: dict[str, Any], folder: str, settings: SourceSettings
+    row: Listed, source: str | None, folder: str, settings: SourceSettings
 ) -> Offer | None:
     """Return what a listed file is; None for one that is no month or day."""
-    name = entry["name"]
-    said = dated(name, settings)
+    said = dated(row.path, settings)
     if said is None:
         return None
-    stamp, day, kind = said
-    size, sha256 = entry.get("bytes"), entry.get("sha256")
-    source = entry.get("source")
-    return Offer(f"{folder}/{name}", name, stamp, day, kind, sha256, size, source)
+    url, sha256 = f"{folder}/{row.path}", row.sha256 or None
+    return Offer(url, row.path, *said, sha256, row.bytes, source)
 
 
 def _guess(

@@ -19,6 +19,9 @@ SOURCE = SourceSettings(url="https://centre.org/land")
             {"url": "http://a:b@c.org/{date}.nc"},
             r"http://c\.org/\{date\}\.nc of a source",
         ),
+        # All months would be kept under one name, and the first be taken for each.
+        ({"url": "http://c.org/{date}/{status}.nc"}, r"a file '\{status\}\.nc', but"),
+        ({"url": "http://c.org/x?of={date}_{status}"}, "a file 'x', but it must hold"),
         ({"words": {"final": "f", "preliminary": "p"}}, "must name final, preliminary"),
         (
             {"words": {"final": "a", "preliminary": "a", "daily": "d"}},

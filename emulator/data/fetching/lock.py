@@ -12,7 +12,6 @@ and one line for each policy that was accepted:
 
 import hashlib
 import os
-import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from urllib.parse import quote, unquote
 
 from emulator.carbon.errors import StoreError
 from emulator.data import locking
+from emulator.data.fetching.source import is_sha256
 from emulator.data.stores import flush
 
 LOCK = "checksums.lock"
@@ -31,7 +31,6 @@ _HEADER = "# checksums of `sink-emulator catalog fetch`: sha256  path  url  byte
 _ACCEPTED = "accepted"
 _SAFE = "/:=&,;@+()[]!$'~"
 _DATE = "%Y-%m-%dT%H:%M:%SZ"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def _parsed(line: str) -> Locked | Acceptance:
 
 
 def _checked(sha256: str) -> str:
-    if not _SHA256.fullmatch(sha256):
+    if not is_sha256(sha256):
         raise ValueError(sha256)
     return sha256
 

@@ -18,7 +18,10 @@ from urllib.parse import quote
 
 from emulator.carbon.errors import CatalogError, SettingsError, SourceError
 from emulator.data.entry import Entry
-from emulator.data.fetching.source import FetchSource, has_wildcard
+from emulator.data.fetching.source import FetchSource, has_wildcard, is_sha256
+
+NO_LIST = (ValueError, KeyError, TypeError, IndexError, RecursionError)
+"""What is raised where JSON is no list of files."""
 
 GRACE_DAYS = 31
 """Days beyond its usual latency that a file may be late before that is an error."""
@@ -95,7 +98,7 @@ def plan(
     entry: Entry,
     source: FetchSource,
     choice: Choice,
-    listed: Sequence[Listed] | None,
+    rows: Sequence[Listed] | None,
     today: date,
 ) -> Plan:
     """Return the files of a product.
@@ -104,7 +107,7 @@ def plan(
         entry: The product.
         source: Where it is, with a base.
         choice: What of it is wanted.
-        listed: What ``source.index`` lists; None without an index.
+        rows: What ``source.index`` lists; None without an index.
         today: The day.
 
     Raises:
@@ -112,8 +115,8 @@ def plan(
         CatalogError: If the entry does not say which files there are.
         SourceError: If a listed path leads out of the product's folder.
     """
-    if listed is not None:
-        return _from_list(entry, source, choice, listed)
+    if rows is not None:
+        return _from_list(entry, source, choice, rows)
     files = []
     for pattern in _patterns(entry, source, choice):
         if has_wildcard(pattern):
@@ -152,8 +155,8 @@ def read_list(path: Path, prefix: str, shown: str) -> list[Listed]:
     try:
         said = json.loads(path.read_text("utf-8"))
         rows = said["files"] if isinstance(said, dict) else said
-        found = [_row(row) for row in rows]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        found = [listed(row) for row in rows]
+    except NO_LIST as error:
         raise SourceError(
             f"{shown} is no list of files ({type(error).__name__}: {error}), but JSON "
             f'is needed: [[path, bytes, time], ...] or {{"files": [{{"name": path, '
@@ -171,6 +174,25 @@ def read_list(path: Path, prefix: str, shown: str) -> list[Listed]:
             f"they begin with {begins}. Correct the prefix of the entry's 'fetch'."
         )
     return wanted
+
+
+def listed(row: Any) -> Listed:
+    """Return what a row of a list says: a path, and its length and checksum if told.
+
+    Raises:
+        Exception: One of ``NO_LIST``, if it is no such row.
+    """
+    if isinstance(row, dict):
+        path, size, sha256 = row["name"], row.get("bytes"), row.get("sha256") or ""
+    else:
+        path, size, sha256 = row[0], row[1], ""
+    is_size = size is None or (type(size) is int and size >= 0)
+    if not isinstance(path, str) or not is_size:
+        raise TypeError(f"{row!r} is no path with a number of bytes")
+    sha256 = str(sha256).lower()
+    if sha256 and not is_sha256(sha256):
+        raise ValueError(f"{sha256!r} is no SHA-256")
+    return Listed(path, size, sha256)
 
 
 def require_inside(path: str, shown: str) -> None:
@@ -212,11 +234,11 @@ def target_of(folder: Path, path: str) -> Path:
 
 
 def _from_list(
-    entry: Entry, source: FetchSource, choice: Choice, listed: Sequence[Listed]
+    entry: Entry, source: FetchSource, choice: Choice, told: Sequence[Listed]
 ) -> Plan:
     files: dict[str, Wanted] = {}
     lacking = []
-    rows = sorted(listed, key=lambda row: row.path.lower())
+    rows = sorted(told, key=lambda row: row.path.lower())
     keys = [row.path.lower() for row in rows]
     for pattern in _patterns(entry, source, choice):
         found = _unpacked(_matching(_DATES.sub("*", pattern), rows, keys))
@@ -345,16 +367,6 @@ def _dated(pattern: str, day: date | None) -> str:
         return pattern
     filled = pattern.replace("{year}", f"{day:%Y}").replace("{month}", f"{day:%m}")
     return filled.replace("{day}", f"{day:%d}")
-
-
-def _row(row: Any) -> Listed:
-    if isinstance(row, dict):
-        path, size, sha256 = row["name"], row.get("bytes"), row.get("sha256") or ""
-    else:
-        path, size, sha256 = row[0], row[1], ""
-    if not isinstance(path, str) or not (size is None or type(size) is int):
-        raise TypeError(f"{row!r} is no path with a number of bytes")
-    return Listed(path, size, sha256)
 
 
 def _is_leftover(row: Listed) -> bool:

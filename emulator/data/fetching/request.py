@@ -4,6 +4,7 @@ The client reads the user's key from where the service wants it; this software n
 sees it. The scripts follow the services' documentation and were never run against them.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -29,7 +30,7 @@ request = {request}
 client = cdsapi.Client()
 # A year that was not over is asked for again when its file is removed.
 for year in range({first}, {last} + 1):
-    target = folder / f"{name}_{{year}}.zip"
+    target = folder / ({name!r} + f"_{{year}}.zip")
     if not target.exists():
         part = target.with_name(f".{{target.name}}")
         client.retrieve({dataset!r}, {{**request, "year": [str(year)]}}, str(part))
@@ -48,7 +49,7 @@ for year in range({first}, {last} + 1):
         start_datetime=f"{{year}}-01-01",
         end_datetime=f"{{year}}-12-31",
         output_directory={folder!r},{others}
-        output_filename=f"{name}_{{year}}.nc",
+        output_filename={name!r} + f"_{{year}}.nc",
         skip_existing=True,
     )
 """
@@ -67,10 +68,10 @@ def script(
         today: The day, where the product is still growing.
 
     Raises:
-        SettingsError: If a variable is asked for that the request does not know.
+        SettingsError: If a variable is asked for that the request does not know, or
+            years that the product lacks.
     """
-    first, last = entry.years or (today.year, None)
-    years = choice.years or (first, last or today.year)
+    years = _years(entry, choice, today)
     names = _names(entry, request, choice.variables)
     said: dict[str, list[str]] = {
         "variable": names,
@@ -92,12 +93,27 @@ def script(
     )
 
 
+def _years(entry: Entry, choice: Choice, today: date) -> tuple[int, int]:
+    first, last = entry.years or (today.year, None)
+    last = last or today.year
+    if choice.years is None:
+        return first, last
+    asked = max(first, choice.years[0]), min(last, choice.years[1])
+    if asked[0] > asked[1]:
+        raise SettingsError(
+            f"'{entry.name}' has years from {first} to {last}, but years="
+            f"{list(choice.years)} were asked for. Correct them."
+        )
+    return asked
+
+
 def _literal(text: str) -> str:
     """Return a value as Python writes it: a number, or text."""
     try:
-        return str(float(text))
+        number = float(text)
     except ValueError:
         return repr(text)
+    return repr(number) if math.isfinite(number) else repr(text)
 
 
 def _names(entry: Entry, request: ClientRequest, asked: Sequence[str]) -> list[str]:

@@ -12,6 +12,8 @@ PLACEHOLDERS = ("simulation", "variable", "year", "month", "day")
 """What may stand in braces in ``files`` and ``instead``."""
 
 _WILDCARDS = re.compile(r"[*?\[]")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DATASET = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class KnownFile:
 
     def __post_init__(self) -> None:
         """Check that the checksum is one."""
-        if self.sha256 and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+        if self.sha256 and not is_sha256(self.sha256):
             raise CatalogError(
                 f"'sha256' is {self.sha256!r}, but must be 64 digits of 0-9 and a-f, "
                 f"as `sha256sum FILE` prints them."
@@ -50,6 +52,23 @@ class ClientRequest:
     dataset: str
     variables: dict[str, tuple[str, ...]] = field(default_factory=dict)
     request: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check what becomes part of a script that somebody runs."""
+        keys = [key for key in self.request if not key.isidentifier()]
+        if not _DATASET.fullmatch(self.dataset) or keys:
+            raise CatalogError(
+                f"'client' names the dataset {self.dataset!r} and in 'request' the "
+                f"keys {list(self.request)}, but the one must be letters, digits, '.', "
+                f"'_' and '-', the others names of arguments. Write them as the "
+                f"service does."
+            )
+        several = [key for key, said in self.request.items() if len(said) > 1]
+        if self.service == "copernicusmarine" and several:
+            raise CatalogError(
+                f"'request' gives several values to '{several[0]}', but each argument "
+                f"of the Copernicus Marine Service's client has one. Leave one."
+            )
 
 
 @dataclass(frozen=True)
@@ -144,6 +163,11 @@ def require_address(url: str, key: str) -> None:
             f"'{key}' holds a query ('?...'), which may be a key, and entries travel "
             f"into stores. Give an address without one."
         )
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether a text is a SHA-256, in small letters."""
+    return _SHA256.fullmatch(text) is not None
 
 
 def has_wildcard(pattern: str) -> bool:

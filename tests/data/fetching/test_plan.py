@@ -239,10 +239,11 @@ def test_a_list_of_the_budget_is_read(tmp_path: Path) -> None:
 
 def test_a_list_of_nights_is_read(tmp_path: Path) -> None:
     path = tmp_path / "index.json"
-    said = {"files": [{"name": "a.nc", "bytes": 7, "sha256": "ab"}, {"name": "b.nc"}]}
+    row = {"name": "a.nc", "bytes": 7, "sha256": "AB" * 32}
+    said = {"files": [row, {"name": "b.nc"}]}
     path.write_text(json.dumps(said))
     assert read_list(path, "", "x") == [
-        Listed("a.nc", 7, "ab"),
+        Listed("a.nc", 7, "ab" * 32),
         Listed("b.nc", None, ""),
     ]
 
@@ -256,6 +257,9 @@ def test_a_list_of_nights_is_read(tmp_path: Path) -> None:
         ('[["a.nc", true]]', r"is no path with a number of bytes"),
         ('[["a.nc"]]', "x is no list of files .IndexError"),
         ('{"names": []}', "x is no list of files .KeyError"),
+        ('[["a.nc", -1]]', r"is no path with a number of bytes"),
+        ('{"files": [{"name": "a.nc", "sha256": 7}]}', "'7' is no SHA-256"),
+        ("[" * 100_000, "x is no list of files .RecursionError"),
         ('[["b/a.nc", 7, ""]]', r"lists 1 files, none of .*'round/'; they .*\['b'\]"),
     ],
 )

@@ -1,6 +1,7 @@
 """Requests to services with clients of their own are scripts that run as they stand."""
 
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -118,6 +119,34 @@ def test_copernicus_marine_is_asked_year_by_year(
             },
         )
     ]
+
+
+def test_years_are_those_that_the_product_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = run(made("cds", tmp_path, years=(1950, 2021)), monkeypatch)
+    assert [request["year"] for _, request in asked] == [["2020"], ["2021"]]
+    with pytest.raises(SettingsError, match=r"from 2020 to 2026, but years=\[1, 2\]"):
+        made("cds", tmp_path, years=(1, 2))
+
+
+@pytest.mark.parametrize("service", ["cds", "copernicusmarine"])
+def test_a_script_is_no_other_for_the_name_of_its_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    one = replace(product(service, {"depth": ["nan"]}), name='x"{10}')
+    assert one.fetch is not None
+    assert one.fetch.client is not None
+    chosen = Choice(years=(2024, 2024))
+    text = script(one, one.fetch.client, chosen, tmp_path, TODAY)
+    ((*_, request),) = run(text, monkeypatch)
+    if service == "cds":
+        assert [path.name for path in (tmp_path / "weather").iterdir()] == [
+            'x"{10}_2024.zip'
+        ]
+    else:
+        assert request["output_filename"] == 'x"{10}_2024.nc'
+        assert request["depth"] == "nan"
 
 
 def test_what_no_request_is_known_for_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.data import small_files as small
 from tests.data import tiny_files as tiny
 
 BASE = "https://host.org/round/"
+CLIENT = {"service": "copernicusmarine", "dataset": "x"}
 
 
 def entry(fetch: dict[str, Any], **changes: Any) -> Entry:
@@ -75,6 +76,22 @@ def test_a_source_is_kept_as_it_is_said() -> None:
         (
             {"client": {"service": "ftp", "dataset": "x"}},
             "'fetch.client.service' is 'ftp', but must be one of",
+        ),
+        (
+            {"base": BASE, "files": ["a"], "known": {"A.nc": {"bytes": 7}}},
+            r"'fetch.known' names 'A.nc', but its files are \['a'\]",
+        ),
+        (
+            {"client": {"service": "cds", "dataset": "x\nimport os"}},
+            r"names the dataset 'x\\nimport os' .*must be letters, digits",
+        ),
+        (
+            {"client": {**CLIENT, "request": {"a=1, b": ["2"]}}},
+            r"in 'request' the keys \['a=1, b'\], but .*names of arguments",
+        ),
+        (
+            {"client": {**CLIENT, "request": {"depth": ["1", "2"]}}},
+            "gives several values to 'depth', but each argument",
         ),
         (
             {"client": {"service": "cds", "dataset": "x", "variables": {"pr": ["p"]}}},
