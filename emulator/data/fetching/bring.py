@@ -1,7 +1,8 @@
 """Fetch the files of catalog entries: what is lacking, verified, each only once.
 
 What was fetched is written into ``checksums.lock`` beside the data. A file that is as
-it was fetched is left alone, one that is not is refused and never overwritten.
+it was fetched is left alone, one that is not is refused and never overwritten. Only
+files that their provider replaces are replaced here, too.
 """
 
 import contextlib
@@ -176,7 +177,7 @@ def _settled(work: _Work, order: Order, file: Wanted) -> Outcome:
         return _renewed(work, order, file, known)
     if known is None:
         return _noted(work, target, file)
-    _require_same_here(work, target, known)
+    _require_same_here(target, known, by_content=work.settings.verify)
     _require_same_there(work, target, file, known)
     return Outcome(target, "there", known.bytes)
 
@@ -230,14 +231,10 @@ def _fetched(
 
 def _renewed(work: _Work, order: Order, file: Wanted, known: Locked | None) -> Outcome:
     """Ask whether a file that its provider replaces has been."""
-    target = target_of(order.folder, file.path)
-    is_intact = (
-        known is not None
-        and known.bytes == target.stat().st_size
-        and known.sha256 == checksum(target)
-    )
-    # A minute for clocks that differ.
-    since = known.date - timedelta(minutes=1) if known and is_intact else None
+    since = None
+    if known is not None:
+        _require_same_here(target_of(order.folder, file.path), known, by_content=True)
+        since = known.date - timedelta(minutes=1)  # for clocks that differ
     file = replace(file, bytes=None)  # of a moment ago
     return _fetched(work, order, file, known, since)
 
@@ -250,11 +247,14 @@ def _noted(work: _Work, target: Path, file: Wanted) -> Outcome:
         wanted = transfer.size_of(file.url, work.settings.patience(None))
     require_plausible(target, target.name, str(target))
     sha256 = checksum(target)
+    found, there = f"{size} bytes", f"{wanted} bytes"
+    if wanted in (None, size):
+        found, there = (f"SHA-256 {one[:12]}..." for one in (sha256, file.sha256))
     if wanted not in (None, size) or file.sha256 not in ("", sha256):
         raise ChangedError(
             f"{target} was not fetched by this command and is not the file at its "
-            f"source: it has {size} bytes, {shown(file.url)} has {wanted}. Remove it "
-            f"to fetch it."
+            f"source: it has {found}, {shown(file.url)} has {there}. Remove it to "
+            f"fetch it."
         )
     # Killed between its renaming and its noting, a fetch leaves its own note.
     partial.forget(transfer.stage_of(target))
@@ -262,11 +262,9 @@ def _noted(work: _Work, target: Path, file: Wanted) -> Outcome:
     return Outcome(target, "noted", size)
 
 
-def _require_same_here(work: _Work, target: Path, known: Locked) -> None:
+def _require_same_here(target: Path, known: Locked, *, by_content: bool) -> None:
     size = target.stat().st_size
-    if size == known.bytes and (
-        not work.settings.verify or checksum(target) == known.sha256
-    ):
+    if size == known.bytes and not (by_content and checksum(target) != known.sha256):
         return
     raise ChangedError(
         f"{target} is not as it was fetched on {known.date:%Y-%m-%d}: it has {size} "

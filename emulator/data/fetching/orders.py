@@ -82,6 +82,8 @@ def orders(
 ) -> list[Order]:
     """Return which files of products there are, after asking their lists.
 
+    A file of several products is ordered once, by the first of them.
+
     Args:
         entries: Products, each with a ``fetch`` that has a ``base``.
         data_root: The folder below which entries' roots lie.
@@ -95,6 +97,7 @@ def orders(
         SourceError: If a list cannot be had, or names what no list may.
     """
     lists: dict[tuple[str, str], list[Listed]] = {}
+    ordered: set[Path] = set()
     made = []
     for entry in entries:
         source = _source(entry)
@@ -107,7 +110,9 @@ def orders(
         listed = lists[key] if index else None
         found = plan(entry, source, settings.choice, listed, now.date())
         folder = data_root / Path(entry.root).expanduser()
-        made.append(Order(entry, source, folder, found.files, found.lacking))
+        files = tuple(f for f in found.files if folder / f.path not in ordered)
+        ordered.update(folder / file.path for file in files)
+        made.append(Order(entry, source, folder, files, found.lacking))
     return made
 
 

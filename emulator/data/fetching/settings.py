@@ -1,6 +1,7 @@
 """What `catalog fetch` is told."""
 
 from dataclasses import dataclass, field
+from datetime import MAXYEAR, MINYEAR
 
 from emulator.carbon.errors import SettingsError
 from emulator.data.fetching.plan import Choice
@@ -57,10 +58,12 @@ class FetchSettings(Patience):
             raise SettingsError(
                 f"slowest_kb_s must be above 0, got {self.slowest_kb_s:g}."
             )
-        if len(self.years) not in (0, 2) or self.years != sorted(self.years):
+        years = list(self.years)
+        is_span = len(years) in (0, 2) and years == sorted(years)
+        if not is_span or not all(MINYEAR <= year <= MAXYEAR for year in years):
             raise SettingsError(
                 f"years must be the first and the last year, e.g. [2000,2024], got "
-                f"{list(self.years)}."
+                f"{years}."
             )
 
     @property

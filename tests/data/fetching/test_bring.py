@@ -12,6 +12,7 @@ import threading
 import time
 from collections import namedtuple
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -237,13 +238,43 @@ def test_files_that_their_provider_replaces_are_asked_for_anew(
     assert fetch(now=later, changes=True)["a.nc"] == "fetched"
     assert path.read_bytes() == b"\x89HDF longer"
     assert read_lock(fetch.root).files["tiny/a.nc"].date == later
-    # One that was changed here is brought again without a condition.
-    path.write_bytes(b"mine")
+    # One that was changed here is not written over, though as long as it was.
+    path.write_bytes(b"\x89HDF by me!")
+    server.asked.clear()
+    with pytest.raises(SourceError, match=r"a\.nc is not as it was .*as then, but ano"):
+        fetch(changes=True)
+    assert "round/a.nc" not in server.asked
+    assert path.read_bytes() == b"\x89HDF by me!"
+    # One that came by other ways is as old as nobody knows: it is asked for.
+    lock = read_lock(fetch.root)
+    del lock.files["tiny/a.nc"]
+    lock.write()
     server.headers_sent.clear()
     server.asked.clear()
     assert fetch(changes=True)["a.nc"] == "fetched"
     where = server.asked.index("round/a.nc")
     assert "If-Modified-Since" not in server.headers_sent[where]
+    assert path.read_bytes() == b"\x89HDF longer"
+
+
+def test_a_file_of_two_products_comes_once(
+    fetch: Fetch, server: Server, tmp_path: Path
+) -> None:
+    chosen, root = settings(), tmp_path / "data"
+    one = product(fetch.base)
+    two = replace(one, name="other", label="other")
+    made = orders([one, two], root, chosen, now=NOW)
+    assert [len(order.files) for order in made] == [3, 0]
+    root.mkdir()
+    done = bring(made, root, chosen, read_lock(root), now=lambda: NOW)
+    assert len(done) == 3
+    assert sorted(server.asked) == [f"round/{name}" for name in CONTENT]
+
+
+def test_a_length_of_nothing_is_none(fetch: Fetch, server: Server) -> None:
+    # Some servers answer so to who asks for the length alone.
+    server.lengths["round/a.nc"] = 0
+    assert fetch() == states("fetched")
 
 
 # --- misbehaviour --------------------------------------------------------------------
@@ -352,7 +383,8 @@ def test_a_list_of_ones_own_replaces_that_of_the_entry(
     mine.write_text(json.dumps([["b.nc", len(CONTENT["b.nc"]), ""]]))
     one = product(fetch.base, index=f"{fetch.base}gone.json", files=["*.nc"])
     chosen = settings(index=str(mine))
-    made = orders([one, one], fetch.root, chosen, now=NOW)
+    other = replace(one, name="other", root="other")
+    made = orders([one, other], fetch.root, chosen, now=NOW)
     assert [file.path for order in made for file in order.files] == ["b.nc"] * 2
     assert server.asked == []
 
@@ -574,6 +606,8 @@ def test_folders_of_this_machine_are_sources(tmp_path: Path) -> None:
         ({"slowest_kb_s": 0.0}, "slowest_kb_s must be above 0, got 0"),
         ({"years": [2000]}, r"years must be the first and the last .*got \[2000\]"),
         ({"years": [2001, 2000]}, "years must be the first and the last"),
+        ({"years": [0, 2000]}, r"years must be the first .*got \[0, 2000\]"),
+        ({"years": [2000, 20000]}, "years must be the first and the last"),
         ({"retries": -1}, "retries and backoff_s must be 0 or more"),
     ],
 )
