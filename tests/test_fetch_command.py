@@ -214,6 +214,18 @@ def test_a_service_with_a_client_of_its_own_is_asked_by_it(
     compile(text, "request_tiny.py", "exec")
 
 
+def test_a_request_waits_for_the_policy_to_be_accepted(
+    command: Command, tmp_path: Path
+) -> None:
+    client = {"service": "cds", "dataset": "era5", "variables": {"nbp": ["tp"]}}
+    write_entry(tmp_path, policy="Ask.", fetch={"client": client, "accept": "era5"})
+    code, _, err = command("fetch", "tiny")
+    assert code == 1
+    assert "say accept=[era5]" in err
+    assert not (tmp_path / "data").exists()
+    assert command("fetch", "tiny", "accept=[era5]")[0] == 0
+
+
 def test_what_is_read_in_place_is_not_fetched(command: Command, tmp_path: Path) -> None:
     write_entry(tmp_path, fetch={"in_place": "Say root: gs://bucket/a.zarr."})
     code, out, _ = command("fetch", "tiny")

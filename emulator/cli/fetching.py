@@ -54,13 +54,11 @@ def fetch(names: Sequence[str], overrides: Sequence[str]) -> None:
     entries = [catalog.load(name) for name in asked]
     for text in dict.fromkeys(_conditions(entry) for entry in entries):
         say(text)
-    files = [entry for entry in entries if not _is_elsewhere(entry)]
     for entry in entries:
-        if entry not in files:
-            _tell_elsewhere(entry, settings)
-    for entry in files:
         require_accepted(entry, settings.accept)
-    if files:
+    for entry in filter(_is_elsewhere, entries):
+        _tell_elsewhere(entry, settings)
+    if files := [entry for entry in entries if not _is_elsewhere(entry)]:
         _fetch(files, settings)
 
 

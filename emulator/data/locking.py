@@ -45,6 +45,11 @@ def alone(path: Path, *, busy: str, cure: str) -> Iterator[None]:
                 f"{busy} in {path.parent} ({_holder(handle)}). Nothing was done; wait "
                 f"until it ends, or look at it."
             ) from None
+        except OSError as error:
+            raise StoreError(
+                f"{path} cannot be locked ({error.strerror}), but two at a time would "
+                f"spoil each other's files. Use a disk that has locks, or {cure}."
+            ) from error
         holder = {
             "pid": os.getpid(),
             "host": socket.gethostname(),

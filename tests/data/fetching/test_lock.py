@@ -1,5 +1,7 @@
 """What was fetched is written down, and read again as it was."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -134,6 +136,20 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with (
         pytest.raises(StoreError, match=r"data cannot be written .*set paths.data"),
         alone(tmp_path / "data"),
+    ):
+        pass
+
+
+def test_a_disk_without_locks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(StoreError, match=r"cannot be locked \(No locks available\)"),
+        alone(tmp_path),
     ):
         pass
 
