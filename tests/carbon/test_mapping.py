@@ -188,8 +188,12 @@ def test_shift_leaves_out_what_one_of_the_two_lacks() -> None:
     np.testing.assert_equal(none, Shift(np.nan, np.nan, np.nan))
 
 
-def test_a_constant_product_has_no_correlation() -> None:
-    normals = np.full((12, 2), 3.0), np.zeros((12, 2))
-    flat = np.full((MONTHS.size, 2), 3.0)
-    (found,) = residual_shift(flat, weather(), MONTHS, normals, np.ones((1, 2)))
+@settings(max_examples=40)
+@given(numbers(-5, 5), numbers(0, 1))
+def test_a_constant_product_has_no_correlation(value: float, normal: float) -> None:
+    # Its anomaly is as constant as itself, whatever rounding makes of its square.
+    normals = np.full((12, 2), normal), np.full((12, 2), 279.3)
+    flat = np.full((MONTHS.size, 2), value)
+    weights = np.array([[0.1, 3.3e10]])
+    (found,) = residual_shift(flat, weather(), MONTHS, normals, weights)
     assert np.isnan(found.correlation)

@@ -89,8 +89,7 @@ def learn(settings: MappingSettings, found: Pair, years: Years) -> ForcingMap:
 
 def map_name(settings: MappingSettings, found: Pair) -> str:
     """Return the name of the map and of what is mapped by it."""
-    name = settings.name or f"{found.product.title}_onto_{found.onto.title}"
-    return re.sub(r"[^A-Za-z0-9_.]+", "_", name)
+    return _plain(settings.name or f"{found.product.title}_onto_{found.onto.title}")
 
 
 def map_identity(settings: MappingSettings, found: Pair) -> str:
@@ -106,7 +105,7 @@ def mapped_path(
 ) -> Path:
     """Return where the mapped store of a product is, or would be."""
     word = _hash({"map": by.identity, **product.identity})
-    return stores_root / f"{name or by.title}-{word}.zarr"
+    return stores_root / f"{_plain(name or by.title)}-{word}.zarr"
 
 
 def map_store(product: Product, by: ForcingMap, path: Path) -> Path:
@@ -265,6 +264,11 @@ def _used(settings: MappingSettings, found: Pair) -> dict[str, object]:
     said = asdict(settings)
     kept = {name: said[name] for name in ("quantiles", "largest_ratio")}
     return {"methods": dict(sorted(found.methods.items())), **kept}
+
+
+def _plain(name: str) -> str:
+    """Return a name that leads into no other folder: maps come from elsewhere, too."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", name)
 
 
 def _brief(identity: Mapping[str, str]) -> dict[str, str]:

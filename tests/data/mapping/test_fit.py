@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 from emulator.carbon.errors import GridMismatchError, SettingsError, StoreError
+from emulator.carbon.timeaxis import month_of
 from emulator.data.mapping.fit import learn, map_identity, map_store, mapped_path
 from emulator.data.mapping.products import open_product
 from emulator.data.mapping.store import Fit, ForcingMap, open_map, write_map
@@ -44,6 +45,58 @@ def test_a_known_difference_is_learned(known: ForcingMap) -> None:
     there = OWN["pr"][0].notnull().to_numpy()
     np.testing.assert_allclose(ratio[:, there], 2.0, rtol=1e-5)
     assert np.isnan(ratio[:, ~there]).all()
+
+
+def test_only_common_years_are_learned_from(
+    tmp_path: Path, known: ForcingMap, paths: tuple[Path, Path]
+) -> None:
+    # The own product ends in 2005; what the other says later must not count.
+    later = told_otherwise(OWN)
+    for name in ("tas", "pr"):
+        later[name] = later[name].copy()
+        later[name].loc["2006":] *= 1.5
+    changed = write_pair(tmp_path, product=later.assign_attrs(settings_hash="later"))
+    found = learned(changed)
+    assert found.years == (1990, 2005)
+    for name, fit in known.fits.items():
+        for part in ("change", "lowest", "highest"):
+            np.testing.assert_array_equal(
+                getattr(found.fits[name], part), getattr(fit, part)
+            )
+    # Nor what lies before the years that are asked for.
+    limited = learned(paths, years=[1995, 2005])
+    values = OWN["tas"].sel(time=slice("1995", "2005")).groupby("time.month").max()
+    warm = WARM * (values["month"] == 7)
+    np.testing.assert_allclose(limited.fits["tas"].highest, values + warm, rtol=1e-6)
+
+
+def test_cells_and_calendar_months_are_learned_apart(
+    tmp_path: Path, known: ForcingMap
+) -> None:
+    # 3 K warmer and rain of a third in the Marches of one cell of land.
+    row, column = np.argwhere(np.isfinite(known.fits["pr"].change[2]))[4]
+    here = (month_of(OWN["time"].to_numpy()) == 3, row, column)
+    other = told_otherwise(OWN).copy(deep=True)
+    other["tas"].values[here] += np.float32(3.0)
+    other["pr"].values[here] /= np.float32(3.0)
+    found = learned(write_pair(tmp_path, product=other))
+    for name, change in (("tas", -3.0), ("pr", 6.0)):
+        expected = known.fits[name].change.copy()
+        expected[2, row, column] = change
+        np.testing.assert_allclose(found.fits[name].change, expected, atol=1e-4)
+
+
+def test_a_name_leads_into_no_other_folder(
+    tmp_path: Path, known: ForcingMap, paths: tuple[Path, Path]
+) -> None:
+    product = open_product(paths[0])
+    from_elsewhere = replace(known, title="../../mine")
+    for path in (
+        mapped_path(product, from_elsewhere, tmp_path),
+        mapped_path(product, known, tmp_path, "../../mine"),
+    ):
+        assert path.parent == tmp_path
+        assert path.name.startswith(".._.._mine-")
 
 
 def test_a_map_says_what_it_is(known: ForcingMap, paths: tuple[Path, Path]) -> None:
