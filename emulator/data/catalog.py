@@ -6,6 +6,7 @@ are called ``FILE.MODEL``. One more model, with the keys that those share, is a 
 its own with ``row_of: FILE``.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -109,9 +110,11 @@ def find(name: str, dirs: Sequence[str | Path] | None = None) -> tuple[Path, str
         for file, which in ((f"{name}.yaml", ""), (f"{stem}.yaml", model)):
             if (Path(folder) / file).is_file():
                 return Path(folder) / file, which
+    close = difflib.get_close_matches(name, names(folders), n=3)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise CatalogError(
-        f"There is no catalog entry '{name}' in {[str(d) for d in folders]}. "
-        f"Entries are {names(folders)}; `sink-emulator catalog list` shows them."
+        f"There is no catalog entry '{name}' in {[str(d) for d in folders]}.{hint} "
+        f"`sink-emulator catalog list` shows all."
     )
 
 

@@ -214,7 +214,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_entry_is_refused(tmp_path: Path) -> None:
     write_entry(tmp_path)
-    message = r"no catalog entry 'tony' in .*Entries are \['tiny'\]"
+    message = r"no catalog entry 'tony' in .*Did you mean 'tiny'\? .*list` shows all"
     with pytest.raises(CatalogError, match=message):
         catalog.load("tony", [tmp_path])
 
