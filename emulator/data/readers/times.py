@@ -22,7 +22,7 @@ Frequency = Literal["month", "year"]
 _ELAPSED = re.compile(
     r"^\s*(day|hour|minute|second|hr|min|sec)s?\s+since\s+(.+)$", re.I
 )
-_MONTHS = re.compile(r"^\s*months?\s+since\s+(-?\d+)-(\d+)", re.I)
+_MONTHS = re.compile(r"^\s*months?\s+since\s+(-?\d+)(?:-(\d+))?", re.I)
 _YEARS = re.compile(r"^\s*years?\s+since\s+(?:AD\s*)?(-?\d+)(?:-(\d+))?", re.I)
 _PATTERN = re.compile(r"^\s*(year|month|day)\s+as\s+(%Y\S*)", re.I)
 _YEAR_RANGE = re.compile(r"(?<!\d)(\d{4})(?:\d{4})?[-_](\d{4})(?:\d{4})?(?!\d)")
@@ -200,7 +200,7 @@ def _decode_months(
     if _ELAPSED.match(units):
         return _from_elapsed(values, units, calendar, source)
     if found := _MONTHS.match(units):
-        origin = (int(found[1]) - 1970) * 12 + int(found[2]) - 1
+        origin = (int(found[1]) - 1970) * 12 + int(found[2] or 1) - 1
         return origin + np.floor(values).astype(np.int64)
     if found := _YEARS.match(units):
         # A fraction of a year counts from the origin's month only if it has steps
@@ -214,6 +214,12 @@ def _decode_months(
     for kind, digits in (("month", 1), ("day", 100)):
         if _is_date(values / digits):
             return _from_pattern(values, kind)
+    if " since " in units:
+        raise TimeAxisError(
+            f"{source}: the time unit '{units}' is not understood, but seconds to "
+            f"years since a date are. Declare 'time_units' in the catalog entry, or "
+            f"'{COUNTED}' there if the numbers mean nothing."
+        )
     return None
 
 

@@ -27,6 +27,7 @@ def months_from(first: str, count: int) -> np.ndarray:
             "1901-01",
         ),
         (np.arange(24.0), "months since 1700-1-16", None, "1700-01"),
+        (np.arange(24.0), "Months since 1700", None, "1700-01"),
         (np.arange(24) + 0.5, "months since 1860-01-01 00:00:00", None, "1860-01"),
         (1700 + YEARS, "years since AD 0-Jan-1st (double)", None, "1700-01"),
         (10 + YEARS + 1 / 24, "years since 1700-01-01", None, "1710-01"),
@@ -321,3 +322,17 @@ def test_a_folder_says_no_years() -> None:
     message = "neither the months nor the years of no years"
     with pytest.raises(TimeAxisError, match=message):
         decode(np.zeros(24), None, None, source="1959-1960/fgco2.nc")
+
+
+def test_a_unit_that_is_not_understood_is_not_counted() -> None:
+    # 24 steps could be the months of the years declared; they are seasons.
+    with pytest.raises(
+        TimeAxisError, match="'seasons since 1959-01-01' is not underst"
+    ):
+        decode(
+            np.arange(24.0),
+            "seasons since 1959-01-01",
+            None,
+            source="file.nc",
+            years=(1959, 1960),
+        )
