@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from emulator.carbon.errors import SettingsError, UserError
@@ -106,6 +107,20 @@ class Computer:
             return 1
         most = self.settings.workers or os.cpu_count() or 1
         return max(1, min(most, int(self.settings.memory_gb * 1e9 / job_bytes)))
+
+
+def require_shared(folder: Path) -> None:
+    """Refuse to work where a store that is being written is not seen.
+
+    Raises:
+        UserError: If it is not, on another computer.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"A worker of the cluster does not see {folder}, but workers must see "
+            f"data and stores under the same paths as the command. Choose paths.stores "
+            f"on a disk that all of them share, or leave dask.scheduler at 'threads'."
+        )
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import GateError
-from emulator.carbon.timeaxis import require_monotone_complete
 from emulator.carbon.variables import VARIABLES
 
 ANNUAL_LIMITS = {"gpp": (80.0, 220.0), "nbp": (-15.0, 15.0), "fgco2": (-8.0, 8.0)}
@@ -223,42 +222,6 @@ def check_closure(
     )
 
 
-def check_time(
-    months: NDArray[np.datetime64],
-    years: tuple[int, int],
-    *,
-    source: str,
-    overrides: Overrides | None = None,
-) -> list[str]:
-    """Check that months are complete, increasing and cover the years asked.
-
-    Args:
-        months: The months, datetime64[M]; shape (time,).
-        years: First and last year that are needed.
-        source: The file, for the message.
-        overrides: Overridden gates with the reason.
-
-    Returns:
-        ``["time"]`` if it failed and is overridden, else an empty list.
-
-    Raises:
-        GateError: If years are missing.
-        TimeAxisError: If months are missing or doubled inside.
-    """
-    require_monotone_complete(months)
-    first = np.datetime64(f"{years[0]:04d}-01", "M")
-    last = np.datetime64(f"{years[1]:04d}-12", "M")
-    if months.size and months[0] <= first and months[-1] >= last:
-        return []
-    held = f"{months[0]} to {months[-1]}" if months.size else "no month"
-    return _fail(
-        "time",
-        f"{source} holds {held}, but {years[0]}-{years[1]} is needed. Get the missing "
-        f"years, or ask for fewer",
-        overrides,
-    )
-
-
 def check_coverage(
     covered: float,
     domain: str,
@@ -294,9 +257,12 @@ def check_coverage(
 
 def extremes(values: NDArray[np.floating]) -> tuple[float, float]:
     """Return the smallest and the largest value; NaN if there is none."""
-    if not np.isfinite(values).any():
+    if not values.size:
         return float("nan"), float("nan")
-    return float(np.nanmin(values)), float(np.nanmax(values))
+    # These pass over NaN without a copy of the values.
+    return float(np.fmin.reduce(values, axis=None)), float(
+        np.fmax.reduce(values, axis=None)
+    )
 
 
 def coverage(

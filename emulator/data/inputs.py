@@ -1,6 +1,7 @@
 """Forcing, CO2 and static fields on the grid of a store."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,72 +24,72 @@ FRACTION = {"land": "land_fraction", "ocean": "sea_fraction"}
 NORMAL = 360
 """Months of a climatological normal (WMO-No. 1203, 2017: 30 years)."""
 
-MONTHS_AT_ONCE = 120
-"""Months regridded at a time: at 0.5 degree they take 250 MB in float64."""
-
 
 @dataclass(frozen=True, eq=False)
 class Forcing:
-    """Forcing variables on one grid and one time axis.
+    """Forcing variables on one grid and one time axis, not read yet.
 
     Attributes:
-        grid: The grid.
+        grid: The grid of the store.
         months: The months that all variables have, datetime64[M]; shape (time,).
-        fields: Float32 fields by name, dims (time, lat, lon).
-        offered_by: The catalog entry of each field.
-        overridden: Overridden gates, as ``gate: source``.
+        offered_by: The catalog entry of each variable.
+        series: What reads each variable.
+        years: First and last year wanted; all when None.
     """
 
     grid: Grid
     months: NDArray[np.datetime64]
-    fields: dict[str, xr.DataArray]
     offered_by: dict[str, Entry]
-    overridden: list[str]
+    series: dict[str, readers.Series]
+    years: tuple[int, int] | None
 
 
-def read_forcing(
+@contextmanager
+def open_forcing(
     entries: Sequence[Entry],
     variables: Sequence[str],
     grid: Grid | None,
     data_root: Path,
     *,
     years: tuple[int, int] | None = None,
-) -> Forcing:
-    """Read forcing and bring it onto one grid and the months that all have.
+) -> Iterator[Forcing]:
+    """Find forcing and the months that all variables have.
 
     Args:
         entries: Where to look for each variable, in this order.
-        variables: What to read.
-        grid: The grid wanted; that of the first variable when None.
+        variables: What is wanted.
+        grid: The grid of the store; that of the first variable when None.
         data_root: The folder below which entries' roots lie.
         years: First and last year; all when None.
 
+    Yields:
+        What there is.
+
     Raises:
         CatalogError: If no entry offers a variable, or the variables share no month.
-        GateError: If a field is implausible or annual.
     """
-    fields: dict[str, xr.DataArray] = {}
-    offered_by, overridden = {}, []
-    for name in variables:
-        entry = _offering(entries, name)
-        field = readers.read(entry, name, None, data_root, years=years)
-        require_monthly(field, entry)
-        overridden += check_forcing(entry, field)
-        grid = grid or Grid(field.lat.values, field.lon.values)
-        fields[name] = _described(onto(field, grid), name, grid, field)
-        offered_by[name] = entry
-    spans = {name: as_months(field.time.values) for name, field in fields.items()}
-    first = max(span[0] for span in spans.values())
-    last = min(span[-1] for span in spans.values())
-    if grid is None or first > last:
-        held = ", ".join(f"{n} {span[0]} to {span[-1]}" for n, span in spans.items())
-        raise CatalogError(
-            f"The forcing variables share no month: {held}. Take them from products of "
-            f"the same years, or leave one out."
-        )
-    common = slice(str(first), str(last))
-    aligned = {name: field.sel(time=common) for name, field in fields.items()}
-    return Forcing(grid, np.arange(first, last + 1), aligned, offered_by, overridden)
+    offered_by = {name: _offering(entries, name) for name in variables}
+    with ExitStack() as stack:
+        series = {
+            name: stack.enter_context(
+                readers.open_series(entry, name, data_root, years)
+            )
+            for name, entry in offered_by.items()
+        }
+        spans = {name: one.months() for name, one in series.items()}
+        first = max(span[0] for span in spans.values())
+        last = min(span[-1] for span in spans.values())
+        if first > last:
+            held = ", ".join(f"{n} {s[0]} to {s[-1]}" for n, s in spans.items())
+            raise CatalogError(
+                f"The forcing variables share no month: {held}. Take them from "
+                f"products of the same years, or leave one out."
+            )
+        if grid is None:
+            one = next(series[variables[0]].stretches(spans[variables[0]][:1])).field
+            grid = Grid(one.lat.values, one.lon.values)
+        months = np.arange(first, last + 1)
+        yield Forcing(grid, months, offered_by, series, years)
 
 
 def read_co2(
@@ -191,14 +192,7 @@ def onto(
     values = field.to_numpy()
     if source.matches(grid):
         return values.astype(np.float32, copy=False)
-    regridding = conservative(source, grid)
-    if values.ndim == 2:
-        return regridding.apply(values, part)[0].astype(np.float32)
-    regridded = np.empty((values.shape[0], *grid.shape), np.float32)
-    for first in range(0, values.shape[0], MONTHS_AT_ONCE):
-        some = slice(first, first + MONTHS_AT_ONCE)
-        regridded[some] = regridding.apply(values[some], part)[0]
-    return regridded
+    return conservative(source, grid).means(values, part)
 
 
 def require_monthly(field: xr.DataArray, entry: Entry) -> None:

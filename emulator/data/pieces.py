@@ -1,30 +1,45 @@
 """Finished pieces of stores: noted as they are made, taken again where they fit.
 
-A piece is what one simulation of one teacher says of the years in one file of the
-store (a shard): one file for each flux. Its identity is a hash of all that it was made
-from, so a piece of an earlier store, or of a run that was killed, is as good as a new
-one. Files of pieces are never written again, which is why stores may share them.
+A piece is what one simulation of one teacher, or one variable of forcing, says of the
+years in one file of the store (a shard): one file for each flux. Its identity is a hash
+of all that it was made from, so a piece of an earlier store, or of a run that was
+killed, is as good as a new one. Files of pieces are never written again, which is why
+stores may share them.
 """
 
+import base64
 import errno
 import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from emulator.carbon.errors import CatalogError
 from emulator.data import strict
 from emulator.data.check import Measures
+from emulator.data.gates import Extent
+from emulator.data.readers.files import checksum
 from emulator.data.stores import PIECES_FILE, PIECES_FOLDER
 from emulator.data.writing import write_text
 
 IDENTITY_DIGITS = 32
 """Of a SHA-256: no two pieces share them by chance."""
+
+UNSAID = (
+    *("root", "files", "fetch", "label", "evidence", "description", "note"),
+    *("licence", "citation", "doi", "policy", "latency_days", "known_since"),
+    *("own_state_of", "drift", "gates", "residual", "nbp_contains"),
+)
+"""What an entry says that makes no difference to pieces; files count by content."""
 
 _CODE = ("carbon", "data")
 """The packages whose code makes pieces."""
@@ -32,40 +47,35 @@ _CODE = ("carbon", "data")
 
 @dataclass(frozen=True)
 class PieceFile:
-    """One flux of a piece.
+    """One variable of a piece.
 
     Attributes:
-        path: The file below the folder of the store; there is none if all is NaN.
+        path: The file below the folder of the store; there is none if it holds
+            nothing.
         sha256: Of the file; empty without one.
         attrs: What the reader found.
-        labelled: Cells with a label in some month, as ``packed`` writes them.
+        cells: As ``packed_mask`` writes them: of labels the cells with one in some
+            month, of forcing those without a value in some month.
     """
 
     path: str
     sha256: str
     attrs: dict[str, str]
-    labelled: str
+    cells: str
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What is known of a finished piece.
+    """What is known of any finished piece.
 
     Attributes:
         identity: Hash of all that it was made from.
-        years: First and last year.
         grid: The grid of the source, in words.
-        measures: What the gates need to know.
-        gross: Months, and their mean |first flux| in the store and in the files,
-            kg s-1.
-        files: By flux.
+        files: By variable.
     """
 
     identity: str
-    years: tuple[int, int]
     grid: str
-    measures: Measures
-    gross: tuple[float, float, float]
     files: dict[str, PieceFile]
 
     def note(self, stage: Path) -> None:
@@ -73,6 +83,42 @@ class Piece:
         folder = stage / PIECES_FOLDER
         folder.mkdir(exist_ok=True)
         write_text(folder / f"{self.identity}.json", json.dumps(asdict(self)))
+
+
+@dataclass(frozen=True)
+class LabelPiece(Piece):
+    """Some years of one simulation of a teacher.
+
+    Attributes:
+        years: First and last year.
+        measures: What the gates need to know.
+        gross: Months, and their mean |first flux| in the store and in the files,
+            kg s-1.
+    """
+
+    years: tuple[int, int]
+    measures: Measures
+    gross: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ForcingPiece(Piece):
+    """Some months of one variable of forcing.
+
+    Attributes:
+        number: Of the file of the store.
+        extent: How far the values reach.
+        sources: Names of what it was read from.
+        sums: SHA-256 of what it was read from, by where that lies.
+    """
+
+    number: int
+    extent: Extent
+    sources: tuple[str, ...]
+    sums: dict[str, str]
+
+
+Kind = TypeVar("Kind", bound=Piece)
 
 
 class Earlier:
@@ -96,14 +142,15 @@ class Earlier:
                     self._known[said["identity"]] = stage, said
 
     def take(
-        self, identity: str, stage: Path, paths: Mapping[str, str]
-    ) -> tuple[Piece, str] | None:
+        self, kind: type[Kind], identity: str, stage: Path, paths: Mapping[str, str]
+    ) -> tuple[Kind, str] | None:
         """Take a piece over into a store that is being written.
 
         Args:
+            kind: Of the piece.
             identity: Of the piece.
             stage: The store.
-            paths: The files of the piece there, by flux.
+            paths: The files of the piece there, by variable.
 
         Returns:
             The piece and the name of the store that it was taken from, empty if the
@@ -114,20 +161,16 @@ class Earlier:
             return None
         store, said = self._known[identity]
         try:
-            piece: Piece = strict.build(Piece, said)
+            piece: Kind = strict.build(kind, said)
             files = {}
-            for flux, file in piece.files.items():
+            for name, file in piece.files.items():
                 source = store / file.path
-                if file.sha256 and not _share(source, stage, paths[flux], file):
+                if file.sha256 and not _share(source, stage, paths[name], file):
                     return None
-                files[flux] = PieceFile(
-                    paths[flux], file.sha256, file.attrs, file.labelled
-                )
+                files[name] = replace(file, path=paths[name])
         except (CatalogError, KeyError):
             return None  # noted by a version that noted other things
-        piece = Piece(
-            identity, piece.years, piece.grid, piece.measures, piece.gross, files
-        )
+        piece = replace(piece, files=files)
         piece.note(stage)
         name = store.name.removeprefix(".").partition(".partial-")[0]
         return piece, "" if name == self._path.name else name
@@ -137,6 +180,25 @@ def identity(said: Mapping[str, Any]) -> str:
     """Return the identity of a piece made from what ``said`` tells, by this code."""
     text = json.dumps({**said, "code": _code()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:IDENTITY_DIGITS]
+
+
+def packed_mask(mask: NDArray[np.bool_]) -> str:
+    """Return a map of truths as text, a bit a cell before compression."""
+    bits = zlib.compress(np.packbits(mask).tobytes(), 9)
+    return f"{mask.shape[0]}x{mask.shape[1]} {base64.b64encode(bits).decode()}"
+
+
+def unpacked_mask(text: str) -> NDArray[np.bool_]:
+    """Return the map that ``packed_mask`` wrote."""
+    size, _, bits = text.partition(" ")
+    rows, columns = map(int, size.split("x"))
+    held = np.frombuffer(zlib.decompress(base64.b64decode(bits)), np.uint8)
+    return np.unpackbits(held, count=rows * columns).reshape(rows, columns).astype(bool)
+
+
+def file_checksum(path: Path) -> str:
+    """Return the checksum of a file of a store; none is written where all is NaN."""
+    return checksum(path) if path.exists() else ""
 
 
 @cache

@@ -7,6 +7,7 @@ settings and of the catalog entries behind it: the same of both gives the same s
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ from emulator.data.entry import Entry
 from emulator.data.inputs import (
     Forcing,
     attributes,
+    open_forcing,
     read_co2,
-    read_forcing,
     read_static,
     surface,
 )
 from emulator.data.pieces import Earlier
-from emulator.data.seen import CO2, require_seen, seen, with_climatology
+from emulator.data.seen import CO2, require_seen, seen, weather_axis
 from emulator.data.settings import DataSettings, ForcingSettings
 from emulator.data.sources import (
     Dirs,
@@ -49,17 +50,15 @@ from emulator.data.stores import (
     filling,
     folder_of,
     layout,
-    write_store,
+    with_empty,
 )
 from emulator.data.teachers import (
     Labels,
     Place,
     asked_years,
-    dropped_cells,
-    holes_of,
-    require_forced,
     write_labels,
 )
+from emulator.data.weather import write_climatology, write_forcing
 
 __all__ = [
     "DataSettings",
@@ -107,16 +106,34 @@ def prepare(
     if path.exists():
         require_unchanged(path, TRAINING_SCHEMA, settings, sources, data_root)
         return path
-    grid = _grid(settings, sources, data_root)
-    forcing = read_forcing(sources.forcing, settings.forcing_variables, grid, data_root)
+    wanted = _grid(settings, sources, data_root)
+    with open_forcing(
+        sources.forcing, settings.forcing_variables, wanted, data_root
+    ) as forcing:
+        _write(settings, sources, forcing, path, data_root, dask or DaskSettings())
+    return path
+
+
+def _write(
+    settings: DataSettings,
+    sources: Sources,
+    forcing: Forcing,
+    path: Path,
+    data_root: Path,
+    dask: DaskSettings,
+) -> None:
+    """Write a training store."""
+    grid = forcing.grid
     static, overridden = read_static(
         sources.static, settings.static_variables, grid, data_root
     )
     base = surface(settings.domain, sources.static, sources.teachers, grid, data_root)
     months = _months(settings, forcing)
+    weather_coords, climatology = weather_axis(
+        forcing, sources.teachers, settings.simulations
+    )
     store = xr.Dataset(
         {
-            **with_climatology(forcing, sources.teachers, settings.simulations),
             **seen(settings.simulations, sources, forcing, months, data_root),
             **static,
             **base,
@@ -125,21 +142,30 @@ def prepare(
             "simulation": np.array(settings.simulations, object),
             "teacher": np.array([entry.title for entry in sources.teachers], object),
             **_coordinates(grid, months),
+            **weather_coords,
         },
         attrs=root_attributes(settings, TRAINING_SCHEMA, sources, data_root),
     )
+    weather_dims = ("weather_time", "lat", "lon")
+    store = with_empty(store, settings.forcing_variables, weather_dims)
     shape = (len(settings.simulations), len(sources.teachers), months.size, *grid.shape)
     empty = {
         flux: Empty(_LABEL_DIMS, shape, attributes(flux, {}))
         for flux in settings.fluxes
     }
-    holes = holes_of(forcing)
-    earlier = Earlier(stores_root, path)
+    earlier = Earlier(path.parent, path)
     with (
-        computing(dask or DaskSettings()) as computer,
+        computing(dask) as computer,
         filling(store, empty, path, resumes=True) as group,
     ):
-        record = _Record([*forcing.overridden, *overridden])
+        log.info("Reading forcing")
+        weather = write_forcing(
+            forcing, group, data_root, earlier=earlier, computer=computer
+        )
+        if climatology is not None:
+            write_climatology(weather, climatology)
+        dropped = weather.dropped_cells(base["fraction"].to_numpy())
+        record = _Record([*weather.overridden, *overridden], weather.reused)
         for s, simulation in enumerate(settings.simulations):
             for t, teacher in enumerate(sources.teachers):
                 if simulation not in teacher.simulations:
@@ -157,7 +183,7 @@ def prepare(
                     grid=grid,
                     area=base["area"].to_numpy(),
                     share=base["fraction"].to_numpy(),
-                    dropped=dropped_cells(holes, base["fraction"].to_numpy(), forcing),
+                    dropped=dropped,
                 )
                 labels = write_labels(
                     teacher,
@@ -172,17 +198,12 @@ def prepare(
                 record.add(teacher, simulation, labels)
                 for flux, attrs in labels.attrs.items():
                     record.override(
-                        require_forced(
-                            labels.labelled[flux],
-                            flux,
-                            attrs["source_file"],
-                            holes,
-                            forcing,
+                        weather.require_forced(
+                            labels.labelled[flux], flux, attrs["source_file"]
                         )
                     )
                     _describe(group[flux], attrs)
         record.write(group)
-    return path
 
 
 def prepare_forcing(
@@ -191,6 +212,7 @@ def prepare_forcing(
     data_root: Path,
     stores_root: Path,
     catalog_dirs: Dirs = None,
+    dask: DaskSettings | None = None,
 ) -> Path:
     """Make the forcing store of ``settings``, or find it made.
 
@@ -204,41 +226,52 @@ def prepare_forcing(
     if path.exists():
         require_unchanged(path, FORCING_SCHEMA, settings, sources, data_root)
         return path
-    grid = None if settings.grid_step is None else Grid.regular(settings.grid_step)
+    wanted = None if settings.grid_step is None else Grid.regular(settings.grid_step)
     years = (settings.years[0], settings.years[1]) if settings.years else None
-    forcing = read_forcing(
-        sources.forcing, settings.forcing_variables, grid, data_root, years=years
-    )
-    static, overridden = read_static(
-        sources.static, settings.static_variables, forcing.grid, data_root
-    )
-    base = surface(settings.domain, sources.static, [], forcing.grid, data_root)
-    co2 = read_co2(sources.co2[settings.co2], forcing.months, data_root)
-    known = np.isfinite(co2[0])
-    if not known.any():
-        raise StoreError(
-            f"'{settings.co2}' has no CO2 for any month of the forcing, "
-            f"{forcing.months[0]} to {forcing.months[-1]}. Choose a table of these "
-            f"years."
+    with open_forcing(
+        sources.forcing, settings.forcing_variables, wanted, data_root, years=years
+    ) as forcing:
+        grid = forcing.grid
+        static, overridden = read_static(
+            sources.static, settings.static_variables, grid, data_root
         )
-    attrs = root_attributes(settings, FORCING_SCHEMA, sources, data_root)
-    attrs["gates_overridden"] = json.dumps([*forcing.overridden, *overridden])
-    store = xr.Dataset(
-        {
-            **forcing.fields,
-            **{
-                name: (("time",), values, attributes(name, {}))
-                for name, values in zip(CO2, co2, strict=True)
+        base = surface(settings.domain, sources.static, [], grid, data_root)
+        co2 = read_co2(sources.co2[settings.co2], forcing.months, data_root)
+        known = np.isfinite(co2[0])
+        if not known.any():
+            raise StoreError(
+                f"'{settings.co2}' has no CO2 for any month of the forcing, "
+                f"{forcing.months[0]} to {forcing.months[-1]}. Choose a table of these "
+                f"years."
+            )
+        forcing = replace(forcing, months=forcing.months[known])
+        store = xr.Dataset(
+            {
+                **{
+                    name: (("time",), values[known], attributes(name, {}))
+                    for name, values in zip(CO2, co2, strict=True)
+                },
+                **static,
+                **base,
             },
-            **static,
-            **base,
-        },
-        coords={
-            **_coordinates(forcing.grid, forcing.months),
-        },
-        attrs=attrs,
-    )
-    return write_store(store.isel(time=np.flatnonzero(known)), path)
+            coords=_coordinates(grid, forcing.months),
+            attrs=root_attributes(settings, FORCING_SCHEMA, sources, data_root),
+        )
+        store = with_empty(store, settings.forcing_variables, ("time", "lat", "lon"))
+        with (
+            computing(dask or DaskSettings()) as computer,
+            filling(store, {}, path, resumes=True) as group,
+        ):
+            weather = write_forcing(
+                forcing,
+                group,
+                data_root,
+                earlier=Earlier(stores_root, path),
+                computer=computer,
+            )
+            said = json.dumps([*weather.overridden, *overridden])
+            group.attrs.update({"gates_overridden": said})
+    return path
 
 
 def store_path(
@@ -295,13 +328,13 @@ def _describe(array: Any, attrs: dict[str, str]) -> None:
 class _Record:
     """What is known of the labels only once they have been read."""
 
-    def __init__(self, overridden: list[str]) -> None:
-        """Begin with the gates overridden for the forcing."""
+    def __init__(self, overridden: list[str], reused: dict[str, list[str]]) -> None:
+        """Begin with the forcing: gates overridden and what earlier stores had."""
         self._overridden = overridden
         self._calendars: dict[str, str] = {}
         self._residual: dict[str, dict[str, float]] = {}
         self._kept: dict[str, dict[str, float]] = {}
-        self._reused: dict[str, list[str]] = {}
+        self._reused = reused
 
     def override(self, gates: list[str]) -> None:
         """Note overridden gates, each once."""

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import CatalogError
-from emulator.carbon.timeaxis import month_of, years_of
+from emulator.carbon.timeaxis import years_of
 from emulator.data.entry import Entry
 from emulator.data.inputs import Forcing, attributes, read_co2
 from emulator.data.sequence import UNKNOWN, climatology_years, weather_sequence
@@ -19,10 +19,14 @@ CO2 = ("co2", "co2_normal")
 """What of CO2 a store holds, in the order of ``read_co2``."""
 
 
-def with_climatology(
+def weather_axis(
     forcing: Forcing, teachers: Iterable[Entry], simulations: Sequence[str]
-) -> dict[str, xr.DataArray]:
-    """Return the forcing by ``weather_time``, with the climatology if one was seen.
+) -> tuple[dict[str, Any], tuple[int, int] | None]:
+    """Return the coordinates of the weather, and the years of its climatology.
+
+    Returns:
+        ``weather_time``, which ends with twelve nominal months if some simulation saw a
+        climatology, and ``weather_kind``; first and last year of the climatology.
 
     Raises:
         CatalogError: If the forcing lacks years of the climatology.
@@ -35,7 +39,6 @@ def with_climatology(
     ]
     years = climatology_years(used)
     months, kind = forcing.months, ["month"] * forcing.months.size
-    means: dict[str, NDArray[np.float32]] = {}
     if years is not None:
         inside = (years_of(months) >= years[0]) & (years_of(months) <= years[1])
         if inside.sum() != 12 * (years[1] - years[0] + 1):
@@ -43,14 +46,6 @@ def with_climatology(
                 f"A simulation saw the climatology of {years[0]}-{years[1]}, but the "
                 f"forcing holds {months[0]} to {months[-1]}. Correct 'climatology' in "
                 f"its catalog entry, or take forcing of these years."
-            )
-        for name, field in forcing.fields.items():
-            values = field.to_numpy()
-            means[name] = np.stack(
-                [
-                    values[inside & (month_of(months) == month)].mean(axis=0)
-                    for month in range(1, 13)
-                ]
             )
         # A nominal year, so that the axis increases; weather_kind tells.
         months = np.arange(months[0], months[-1] + 13)
@@ -67,15 +62,7 @@ def with_climatology(
         "weather_time": stamps,
         "weather_kind": ("weather_time", np.array(kind, object)),
     }
-    fields = {}
-    for name, field in forcing.fields.items():
-        values = field.to_numpy()
-        if name in means:
-            values = np.concatenate([values, means[name]])
-        fields[name] = xr.DataArray(
-            values, coords, ("weather_time", "lat", "lon"), attrs=field.attrs
-        )
-    return fields
+    return coords, years
 
 
 def seen(

@@ -9,9 +9,7 @@ with whole files of the store: no more than a block is ever in memory, and what 
 need not be done again.
 """
 
-import base64
 import hashlib
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +29,19 @@ from emulator.carbon.errors import (
 from emulator.carbon.grid import Grid
 from emulator.data import readers
 from emulator.data.check import GateResult, Measures, judge, measure
-from emulator.data.computing import Computer
+from emulator.data.computing import Computer, require_shared
 from emulator.data.entry import Entry
-from emulator.data.inputs import Forcing, onto, require_monthly
-from emulator.data.pieces import Earlier, Piece, PieceFile, identity
+from emulator.data.inputs import onto, require_monthly
+from emulator.data.pieces import (
+    UNSAID,
+    Earlier,
+    LabelPiece,
+    PieceFile,
+    file_checksum,
+    identity,
+    packed_mask,
+    unpacked_mask,
+)
 from emulator.data.readers.archives import keeping_unpacked
 from emulator.data.readers.held import checksums_of_years, native_shape
 
@@ -54,13 +61,6 @@ MEASURED_BYTES = 2**23
 COPIES = 4
 """How often a block is in memory at most while one flux of it is read and cleaned,
 beside the fluxes that were read before."""
-
-_UNSAID = (
-    *("root", "files", "fetch", "label", "evidence", "description", "note"),
-    *("licence", "citation", "doi", "policy", "latency_days", "known_since"),
-    *("own_state_of", "drift", "gates", "residual", "nbp_contains"),
-)
-"""What an entry says that makes no difference to labels; files count by content."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,11 +219,11 @@ def write_labels(
     spans = place.spans(years)
     sources = _sources(entry, simulation, names, data_root, spans)
     identities = _identities(entry, simulation, sources, place, data_root, spans)
-    pieces: dict[tuple[int, int], Piece] = {}
+    pieces: dict[tuple[int, int], LabelPiece] = {}
     reused: dict[str, list[tuple[int, int]]] = {}
     for span, made_from in identities.items():
         paths = {flux: place.path(flux, span) for flux in names}
-        if taken := earlier.take(made_from, place.stage, paths):
+        if taken := earlier.take(LabelPiece, made_from, place.stage, paths):
             pieces[span], store = taken
             if store:
                 reused.setdefault(store, []).append(span)
@@ -249,7 +249,7 @@ def write_labels(
     return _joined(entry, simulation, [pieces[span] for span in spans], reused)
 
 
-def fill_block(block: Block) -> list[Piece]:
+def fill_block(block: Block) -> list[LabelPiece]:
     """Read, measure, regrid and write some years: what one job does.
 
     Errors are those of ``write_labels``.
@@ -259,12 +259,7 @@ def fill_block(block: Block) -> list[Piece]:
     """
     entry, place = block.entry, block.place
     years = block.years
-    if not place.stage.is_dir():
-        raise UserError(
-            f"A worker of the cluster does not see {place.stage}, but workers must see "
-            f"data and stores under the same paths as the command. Choose paths.stores "
-            f"on a disk that all of them share, or leave dask.scheduler at 'threads'."
-        )
+    require_shared(place.stage)
     with keeping_unpacked(block.unpacked):
         read = {}
         for name in block.fluxes:
@@ -296,19 +291,19 @@ def fill_block(block: Block) -> list[Piece]:
         attrs = {str(name): str(value) for name, value in field.attrs.items()}
         paths = [place.path(name, span) for span in spans]
         files[name] = [
-            PieceFile(path, _checksum(place.stage / path), attrs, mask)
+            PieceFile(path, file_checksum(place.stage / path), attrs, mask)
             for path, mask in zip(paths, labelled, strict=True)
         ]
     done = []
     for number, (span, made_from) in enumerate(block.pieces):
         some = {flux: field[parts[number]] for flux, field in read.items()}
-        piece = Piece(
+        piece = LabelPiece(
             made_from,
-            span,
             source.describe(),
+            {flux: found[number] for flux, found in files.items()},
+            span,
             _measured(entry, some, own_area),
             _gross(some[block.fluxes[0]], own_share, own_area, place),
-            {flux: found[number] for flux, found in files.items()},
         )
         piece.note(place.stage)
         done.append(piece)
@@ -329,11 +324,6 @@ def _measured(
     )
 
 
-def _checksum(path: Path) -> str:
-    """Return the checksum of a file of a store; none is written where all is NaN."""
-    return readers.checksum(path) if path.exists() else ""
-
-
 def _gross(
     first: xr.DataArray,
     own_share: xr.DataArray | None,
@@ -344,7 +334,14 @@ def _gross(
 
     The map of mean |flux| goes the way of the fluxes, whose own means may cancel.
     """
-    gross = abs(first).mean("time", keep_attrs=True)
+    values = first.to_numpy()
+    total, count = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
+    for size in map(np.abs, values):  # map by map, which stays in the cache
+        there = ~np.isnan(size)
+        np.add(total, size, out=total, where=there)
+        count += there
+    with np.errstate(invalid="ignore"):
+        gross = first[0].copy(data=total / count)
     share = place.share
     on_grid = np.nan_to_num(_per_domain(gross, own_share, share, place.grid))
     stored = float((on_grid * place.area * share).sum())
@@ -375,7 +372,7 @@ def _identities(
     spans: list[tuple[int, int]],
 ) -> dict[tuple[int, int], str]:
     """Return the identity of the piece of each span of years."""
-    said = {k: v for k, v in entry.to_dict().items() if k not in _UNSAID}
+    said = {k: v for k, v in entry.to_dict().items() if k not in UNSAID}
     # Of single files the declared years may place the steps; of several they do not.
     is_spread = all(len(set(map(tuple, sums))) > 1 for sums in sources.values())
     if is_spread:
@@ -443,7 +440,7 @@ def _memory(
 def _joined(
     entry: Entry,
     simulation: str,
-    pieces: list[Piece],
+    pieces: list[LabelPiece],
     reused: dict[str, list[tuple[int, int]]],
 ) -> Labels:
     """Judge what was found in all years together."""
@@ -465,9 +462,9 @@ def _joined(
     for flux in pieces[0].files:
         parts = [piece.files[flux] for piece in pieces]
         attrs[flux] = _merged([part.attrs for part in parts])
-        labelled[flux] = unpacked_mask(parts[0].labelled)
+        labelled[flux] = unpacked_mask(parts[0].cells)
         for part in parts[1:]:
-            labelled[flux] |= unpacked_mask(part.labelled)
+            labelled[flux] |= unpacked_mask(part.cells)
     return Labels(attrs, labelled, found, float(kept), reused)
 
 
@@ -479,20 +476,6 @@ def _merged(attrs: list[dict[str, str]]) -> dict[str, str]:
         if len(said) > 1:
             merged[name] = " ".join(dict.fromkeys(" ".join(said).split(" ")))
     return merged
-
-
-def packed_mask(mask: NDArray[np.bool_]) -> str:
-    """Return a map of truths as text, a bit a cell before compression."""
-    bits = zlib.compress(np.packbits(mask).tobytes(), 9)
-    return f"{mask.shape[0]}x{mask.shape[1]} {base64.b64encode(bits).decode()}"
-
-
-def unpacked_mask(text: str) -> NDArray[np.bool_]:
-    """Return the map that ``packed_mask`` wrote."""
-    size, _, bits = text.partition(" ")
-    rows, columns = map(int, size.split("x"))
-    held = np.frombuffer(zlib.decompress(base64.b64decode(bits)), np.uint8)
-    return np.unpackbits(held, count=rows * columns).reshape(rows, columns).astype(bool)
 
 
 def _span(years: tuple[int, int]) -> str:
@@ -522,80 +505,6 @@ def asked_years(
         f"but data.years asks for {years[0]}-{years[1]}. Ask for years which all "
         f"teachers have, or leave this one out."
     )
-
-
-def holes_of(forcing: Forcing) -> dict[str, NDArray[np.bool_]]:
-    """Return where each forcing field has no value in some month; shape (lat, lon)."""
-    return {
-        name: np.isnan(field.to_numpy()).any(axis=0)
-        for name, field in forcing.fields.items()
-    }
-
-
-def dropped_cells(
-    holes: Mapping[str, NDArray[np.bool_]],
-    fraction: NDArray[np.float64],
-    forcing: Forcing,
-) -> NDArray[np.bool_]:
-    """Return the cells that get no labels since forcing may have holes there."""
-    dropped = np.zeros(fraction.shape, bool)
-    for name, missing in holes.items():
-        if "coverage" in forcing.offered_by[name].gates:
-            dropped |= missing & (fraction > 0)
-    return dropped
-
-
-def require_forced(
-    labelled: NDArray[np.bool_],
-    flux: str,
-    source_file: str,
-    holes: Mapping[str, NDArray[np.bool_]],
-    forcing: Forcing,
-) -> list[str]:
-    """Refuse labels in cells where the forcing has holes, if those are not allowed.
-
-    Args:
-        labelled: Cells of the domain with a label in some month; shape (lat, lon).
-        flux: Whose labels.
-        source_file: Where they are from.
-        holes: As ``holes_of`` returns them.
-        forcing: The forcing.
-
-    Returns:
-        The overridden gates.
-
-    Raises:
-        GateError: If there are such cells, unless the entry of the forcing overrides
-            the gate ``coverage``; or if no label is left.
-    """
-    overridden = []
-    labelled = labelled.copy()
-    for name, missing in holes.items():
-        affected = labelled & missing
-        if not affected.any():
-            continue
-        entry = forcing.offered_by[name]
-        if "coverage" not in entry.gates:
-            field = forcing.fields[name]
-            without = np.isnan(field.to_numpy()[:, affected]).any(axis=1)
-            row, column = np.argwhere(affected)[0]
-            raise GateError(
-                f"{field.attrs['source_file']}: '{name}' of '{entry.name}' has no "
-                f"value in {int(affected.sum())} of {int(labelled.sum())} cells where "
-                f"{source_file} has labels, e.g. in {forcing.months[without.argmax()]} "
-                f"at {forcing.grid.lat[row]:g} N, {forcing.grid.lon[column]:g} E; a "
-                f"network needs forcing wherever it learns. Fill the file, or drop "
-                f"these labels by gates: {{coverage: reason}} in '{entry.name}'."
-            )
-        overridden.append(f"coverage: {flux} dropped where {name} of {entry.name} ends")
-        labelled &= ~affected
-    if not labelled.any():
-        raise GateError(
-            f"{source_file}: '{flux}' holds no value on the domain of "
-            f"the store. Check its fill values and the land fraction, or remove it "
-            f"from the 'variables' of its catalog entry."
-        )
-    return overridden
 
 
 def _require_same_grid(flux: xr.DataArray, first: xr.DataArray, grid: Grid) -> None:

@@ -15,7 +15,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.carbon.errors import GateError, TimeAxisError
+from emulator.carbon.errors import GateError
 from emulator.carbon.grid import Grid
 from emulator.data import gates, readers
 from emulator.data.check import (
@@ -273,25 +273,6 @@ def test_forcing_in_another_unit_is_refused(tmp_path: Path) -> None:
     assert check_forcing(entry, readers.read(entry, "tas", None, tmp_path)) == []
     entry = tiny.forcing_entry(gates={"range": "a cold planet"})
     assert check_forcing(entry, tas) == ["range: tas.nc (weather)"]
-
-
-YEAR_2000 = np.arange("2000-01", "2001-01", dtype="M8[M]")
-
-
-def test_time_must_be_complete_and_cover_the_years() -> None:
-    assert gates.check_time(YEAR_2000, (2000, 2000), source="x.nc") == []
-    with pytest.raises(
-        GateError, match=r"x\.nc holds 2000-01 to 2000-12, but 1999-2000"
-    ):
-        gates.check_time(YEAR_2000, (1999, 2000), source="x.nc")
-    with pytest.raises(GateError, match="holds no month, but 2000-2000"):
-        gates.check_time(YEAR_2000[:0], (2000, 2000), source="x.nc")
-    found = gates.check_time(
-        YEAR_2000, (1999, 2000), source="x.nc", overrides={"time": "a reason"}
-    )
-    assert found == ["time"]
-    with pytest.raises(TimeAxisError, match="1 missing between"):
-        gates.check_time(np.delete(YEAR_2000, 5), (2000, 2000), source="x.nc")
 
 
 def test_coverage_is_that_of_the_emptiest_month() -> None:

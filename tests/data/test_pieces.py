@@ -1,7 +1,8 @@
 """Stores made in pieces: nothing is made twice, and nothing is made differently.
 
 The small world with a file of the store for each year, and each year a block: its
-four years and two simulations are eight pieces.
+four years and two simulations are eight pieces of labels, the seven years of two
+variables fourteen of forcing.
 """
 
 import dataclasses
@@ -21,13 +22,15 @@ import xarray as xr
 
 from emulator.carbon.errors import GridMismatchError, StoreError, UserError
 from emulator.carbon.grid import Grid
-from emulator.data import stores, teachers
+from emulator.data import stores, teachers, weather
 from emulator.data.computing import DaskSettings
-from emulator.data.pieces import Earlier
-from emulator.data.prepare import prepare
-from emulator.data.readers import archives
+from emulator.data.pieces import Earlier, LabelPiece, packed_mask, unpacked_mask
+from emulator.data.prepare import prepare, prepare_forcing
+from emulator.data.readers import archives, stretches
+from emulator.data.readers.stretches import FileSeries
 from emulator.data.stores import TRAINING_SCHEMA, open_store
-from emulator.data.teachers import Block, packed_mask, unpacked_mask
+from emulator.data.teachers import Block
+from emulator.data.weather import ForcingJob
 from tests.data import small_files as small
 
 ONE_BY_ONE = DaskSettings(scheduler="synchronous")
@@ -54,6 +57,20 @@ def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return done
 
     monkeypatch.setattr(teachers, "fill_block", told)
+    return seen
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return which pieces of forcing are read, as variable and number."""
+    seen: list[str] = []
+    fill = weather.fill_forcing
+
+    def listed(job: ForcingJob) -> Any:
+        seen.extend(f"{job.variable} {number}" for number, _ in job.pieces)
+        return fill(job)
+
+    monkeypatch.setattr(weather, "fill_forcing", listed)
     return seen
 
 
@@ -94,6 +111,13 @@ def reused(store: Path) -> dict[str, list[str]]:
     return said
 
 
+def label_notes(store: Path) -> list[dict[str, Any]]:
+    said = json.loads((store / stores.PIECES_FILE).read_text())
+    return [note for note in said if "nbp" in note["files"]]
+
+
+FORCING_PIECES = 14
+FORCING_YEARS = [f"{name} {year}" for name in ("tas", "pr") for year in range(7)]
 EVERY_YEAR = [f"one {s} {y}-{y}" for s in ("S0", "S2") for y in range(2000, 2004)]
 
 
@@ -189,7 +213,12 @@ def test_of_an_added_teacher_alone_is_read(root: Path, filled: list[str]) -> Non
     second = made(root, teachers=["two", "one"])
     assert {said.split()[0] for said in filled} == {"two"}
     years = ", ".join(f"{year}-{year}" for year in range(2000, 2004))
-    assert reused(second) == {first.name: [f"ONE S0 {years}", f"ONE S2 {years}"]}
+    taken = reused(second)[first.name]
+    assert taken[2:] == [f"ONE S0 {years}", f"ONE S2 {years}"]
+    assert [said.split(",")[0] for said in taken[:2]] == [
+        "tas 1998-01 to 1998-12",
+        "pr 1998-01 to 1998-12",
+    ]
     assert_same(second, made(root, "anew", teachers=["two", "one"]))
 
 
@@ -305,7 +334,7 @@ def test_notes_that_cannot_be_read_are_passed_over(
 ) -> None:
     first = made(root)
     notes = first / stores.PIECES_FILE
-    said = json.loads(notes.read_text())
+    said = label_notes(first)
     said[0] = {"identity": said[0]["identity"], "years": "then"}
     notes.write_text(json.dumps([*said, "nothing"]))
     filled.clear()
@@ -318,17 +347,173 @@ def test_notes_that_cannot_be_read_are_passed_over(
 
 def test_a_note_without_its_store_is_no_piece(root: Path) -> None:
     first = made(root)
-    said = json.loads((first / stores.PIECES_FILE).read_text())[0]
+    said = label_notes(first)[0]
     earlier = Earlier(root / "stores", first)
     (first / said["files"]["nbp"]["path"]).unlink()
     paths = {"nbp": "nbp/c/0/0/0/0/0"}
-    assert earlier.take(said["identity"], root, paths) is None
-    assert earlier.take("unknown", root, paths) is None
+    assert earlier.take(LabelPiece, said["identity"], root, paths) is None
+    assert earlier.take(LabelPiece, "unknown", root, paths) is None
 
 
 def test_masks_are_kept() -> None:
     mask = np.random.default_rng(0).random((7, 9)) < 0.5
     np.testing.assert_array_equal(unpacked_mask(packed_mask(mask)), mask)
+
+
+# --- forcing -----------------------------------------------------------------------
+
+
+def weather_by_year(root: Path, last: int = 2004, **entry: Any) -> None:
+    """Write forcing with a file for each year instead of one for all."""
+    for name, units in (("tas", "K"), ("pr", "kg m-2 s-1")):
+        (root / f"{name}.nc").unlink(missing_ok=True)
+        for year in range(1998, last + 1):
+            begin = 12 * (year - 1998)
+            small.write(
+                root / f"{name}_{year}.nc",
+                name,
+                small.forcing(name)[begin : begin + 12].astype("f4"),
+                lat=small.GRID.lat,
+                lon=small.GRID.lon,
+                time=small.noleap_days(year, 12),
+                units=units,
+            )
+    said = {"files": "{variable}_*.nc", "years": [1998, None]} | entry
+    small.declare(root, small.WEATHER, **said)
+
+
+@pytest.mark.parametrize("step", [None, 60.0])
+def test_forcing_in_pieces_is_that_of_one(
+    root: Path, told: list[str], step: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretches, "STRETCH_BYTES", 1)
+    pieces = opened(made(root, "pieces", grid_step=step))
+    assert told == FORCING_YEARS
+    monkeypatch.setattr(stores, "YEARS_IN_SHARD", 10)
+    monkeypatch.setattr(stretches, "STRETCH_BYTES", 2**27)
+    whole = opened(made(root, "whole", grid_step=step))
+    assert told[14:] == ["tas 0", "pr 0"]
+    for name in ("tas", "pr"):
+        np.testing.assert_array_equal(pieces[name], whole[name])
+        assert pieces[name].attrs == whole[name].attrs
+
+
+def test_forcing_is_taken_over(root: Path, told: list[str]) -> None:
+    first = made(root)
+    told.clear()
+    second = made(root, fluxes=["nbp"], history_years=2)
+    assert told == []
+    assert (first / "tas/c/3/0/0").samefile(second / "tas/c/3/0/0")
+
+
+def test_forcing_of_nights_shares_that_of_training(root: Path, told: list[str]) -> None:
+    first = made(root)
+    told.clear()
+    second = prepare_forcing(
+        small.forcing_settings(),
+        data_root=root,
+        stores_root=root / "stores",
+        catalog_dirs=[root / "catalog"],
+        dask=ONE_BY_ONE,
+    )
+    assert told == []
+    assert (first / "tas/c/6/0/0").samefile(second / "tas/c/6/0/0")
+
+
+def test_of_an_added_year_of_forcing_alone_is_read(root: Path, told: list[str]) -> None:
+    weather_by_year(root, last=2003)
+    made(root)
+    weather_by_year(root)
+    told.clear()
+    second = made(root, name="longer")
+    assert told == ["tas 6", "pr 6"]
+    names = [f"pr_{year}.nc" for year in range(1998, 2005)]
+    assert opened(second)["pr"].attrs["source_file"] == " ".join(names)
+    assert_same(second, made(root, "anew", name="longer"))
+
+
+def test_changed_forcing_is_read_again(root: Path, told: list[str]) -> None:
+    weather_by_year(root)
+    made(root)
+    path = root / "tas_2001.nc"
+    warmer = small.forcing("tas")[36:48].astype("f4") + 1
+    where = {"lat": small.GRID.lat, "lon": small.GRID.lon, "units": "K"}
+    small.write(path, "tas", warmer, time=small.noleap_days(2001, 12), **where)
+    told.clear()
+    store = opened(made(root, name="other"))
+    assert told == ["tas 3"]
+    np.testing.assert_array_equal(store["tas"][36:48], warmer)
+
+
+def test_the_piece_that_ends_with_a_climatology_is_not_shared(
+    root: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "YEARS_IN_SHARD", 2)
+    plain = made(root, "stores")
+    before = files_of(plain)
+    spans = small.ONE["simulations"] | {
+        "S0": {
+            "weather": [{"years": [1700, None], "climatology": [1999, 2001]}],
+            "co2": {"constant": 280.0},
+        }
+    }
+    small.declare(root, small.ONE, simulations=spans)
+    told.clear()
+    store = made(root)
+    # Of 1998 to 2004 the last year shares its file with the climatology.
+    assert told == ["tas 3", "pr 3"]
+    assert files_of(plain) == before
+    mean = small.forcing("tas")[12:48].reshape(3, 12, 6, 12).mean(axis=0)
+    np.testing.assert_allclose(opened(store)["tas"][-12:], mean, rtol=1e-6)
+    assert_same(store, made(root, "anew"))
+
+
+def test_forcing_that_changes_meanwhile_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = weather.fill_forcing
+
+    def while_it_is_sent_again(job: ForcingJob) -> Any:
+        done = fill(job)
+        path = root / "tas.nc"
+        path.write_bytes(path.read_bytes() + b"0")
+        return done
+
+    monkeypatch.setattr(weather, "fill_forcing", while_it_is_sent_again)
+    with pytest.raises(UserError, match="Files of the forcing changed while"):
+        made(root)
+    assert not list((root / "stores").iterdir())
+
+
+def test_forcing_whose_months_vanish_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fewer(series: FileSeries, months: Any) -> Any:
+        for part in read(series, months):
+            yield dataclasses.replace(part, field=part.field[1:])
+
+    read = FileSeries.stretches
+    monkeypatch.setattr(FileSeries, "stretches", fewer)
+    with pytest.raises(UserError, match=r"tas\.nc holds 1998-02 where 1998-01 is"):
+        made(root)
+
+
+def test_forcing_of_other_years_on_another_grid_is_refused(root: Path) -> None:
+    weather_by_year(root)
+    other = Grid.regular(45.0)
+    field = np.full((12, *other.shape), 280.0, "f4")
+    where = {"lat": other.lat, "lon": other.lon, "units": "K"}
+    time = small.noleap_days(2004, 12)
+    small.write(root / "tas_2004.nc", "tas", field, time=time, **where)
+    message = r"'tas' of 'weather' is on a grid of 4x8, 45 degree in tas_2004\.nc"
+    with pytest.raises(GridMismatchError, match=message):
+        made(root, grid_step=60.0)
+
+
+def test_a_killed_run_keeps_its_forcing(root: Path, told: list[str]) -> None:
+    kill_half_way(root)
+    made(root)
+    assert told == []
 
 
 # --- stopped and begun again -------------------------------------------------------
@@ -375,7 +560,7 @@ def kill_half_way(root: Path) -> Path:
 
 def test_a_killed_run_is_gone_on_with(root: Path, filled: list[str]) -> None:
     left = kill_half_way(root)
-    assert len(stores.finished(left)) == 5
+    assert len(stores.finished(left)) == FORCING_PIECES + 5
     path = made(root)
     assert filled == EVERY_YEAR[5:]
     assert [p.name for p in (root / "stores").iterdir()] == [path.name]
@@ -418,7 +603,7 @@ def test_a_refusal_leaves_nothing_of_a_killed_run_either(root: Path) -> None:
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
             StoreError,
-            r"disk is full.* removed, but for 5 finished pieces with which the next",
+            r"disk is full.* removed, but for 19 finished pieces with which the next",
         ),
         (KeyboardInterrupt(), KeyboardInterrupt, None),
     ],
@@ -445,7 +630,7 @@ def test_pieces_outlive_a_full_disk_and_a_keyboard(
     (left,) = (root / "stores").iterdir()
     files = {path.name for path in left.rglob("*") if path.is_file()}
     assert "zarr.json" not in files
-    assert sum(path.is_file() for path in left.rglob("*")) == 5 * 2
+    assert sum(path.is_file() for path in left.rglob("*")) == 2 * 19
     path = made(root)
     assert filled == EVERY_YEAR
     assert_same(path, made(root, "uninterrupted"))

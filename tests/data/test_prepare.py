@@ -253,16 +253,6 @@ def test_regridding_keeps_the_carbon(root: Path) -> None:
     np.testing.assert_allclose(means, expected, rtol=1e-6)
 
 
-def test_long_series_is_regridded_in_pieces(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = opened(root, grid_step=60.0)
-    monkeypatch.setattr("emulator.data.inputs.MONTHS_AT_ONCE", 7)
-    pieces = opened(root, grid_step=60.0, name="pieces")
-    xr.testing.assert_equal(pieces["nbp"], whole["nbp"])
-    xr.testing.assert_equal(pieces["tas"], whole["tas"])
-
-
 def two_teachers(root: Path, **changes: Any) -> None:
     """Add a teacher with the same carbon, per unit of the whole cell."""
     for simulation in ("S0", "S2"):
@@ -657,13 +647,13 @@ def test_unwritable_output_is_refused(root: Path) -> None:
         made(root)
 
 
-def test_full_disk_while_labels_are_written_leaves_nothing(
+def test_full_disk_before_a_piece_is_finished_leaves_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("emulator.data.teachers.Place.write", fail)
+    monkeypatch.setattr("emulator.data.weather.file_checksum", fail)
     refused(root, StoreError, "The disk is full")
 
 

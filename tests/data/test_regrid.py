@@ -114,6 +114,20 @@ def test_part_of_the_globe_leaves_the_rest_empty() -> None:
     assert 0 < fraction[3, 0] < 1
 
 
+def test_means_alone_are_those_of_maps_regridded_one_by_one() -> None:
+    rng = np.random.default_rng(3)
+    source = Grid.regular(30.0)
+    field = rng.normal(size=(5, *source.shape)).astype("f4")
+    field[:, rng.random(source.shape) < 0.4] = np.nan
+    field[3] = np.where(rng.random(source.shape) < 0.4, np.nan, 1.0)
+    land = np.where(rng.random(source.shape) < 0.2, np.nan, rng.random(source.shape))
+    regridding = conservative(source, Grid.regular(45.0))
+    single = [regridding.apply(one, land)[0].astype("f4") for one in field]
+    means = regridding.means(field, land)
+    assert means.dtype == np.float32
+    np.testing.assert_array_equal(means, np.stack(single))
+
+
 def test_field_of_another_grid_is_refused() -> None:
     regridding = conservative(Grid.regular(30.0), Grid.regular(45.0))
     with pytest.raises(GridMismatchError, match=r"\(4, 8\) cells.*6x12, 30 degree"):

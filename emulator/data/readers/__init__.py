@@ -8,7 +8,9 @@ them. Its attributes keep the origin: ``source_file``, ``source_units``,
 ``source_calendar``, ``frequency``, ``sha256``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import xarray as xr
@@ -23,12 +25,14 @@ from emulator.data.readers import (
     luh,
     prepared,
     records,
+    stretches,
     tables,
     trendy,
 )
 from emulator.data.readers.files import checksum, find_files
 from emulator.data.readers.labels import read_regions
 from emulator.data.readers.offering import PRODUCTS
+from emulator.data.readers.stretches import FileSeries, Series, Stretch
 from emulator.data.readers.sums import add_up
 from emulator.data.readers.surface import (
     fraction_checksum,
@@ -61,9 +65,13 @@ _ONE_DEGREE = Grid.regular(1.0)
 __all__ = [
     "FINE_READERS",
     "READERS",
+    "Series",
+    "Stretch",
     "checksum",
     "find_files",
     "fraction_checksum",
+    "open_series",
+    "origin",
     "process_area",
     "read",
     "read_area",
@@ -112,3 +120,40 @@ def read(
             lambda name: reader(entry, name, simulation, data_root, years),
         )
     return reader(entry, variable, simulation, data_root, years)
+
+
+@contextmanager
+def open_series(
+    entry: Entry, variable: str, data_root: Path, years: tuple[int, int] | None
+) -> Iterator[Series]:
+    """Open one variable of a forcing product, to be read some months at a time.
+
+    Args:
+        entry: The catalog entry.
+        variable: Canonical name.
+        data_root: The folder below which entries' roots lie.
+        years: First and last year wanted; all that the entry declares when None.
+
+    Raises:
+        UserError: As ``read``.
+    """
+    if entry.reader in PRODUCTS:
+        with prepared.open_product(entry, variable, data_root, years) as product:
+            yield product
+        return
+    read_years = partial(READERS[entry.reader], entry, variable, None, data_root)
+    yield FileSeries(entry, variable, data_root, years, read_years)
+
+
+def origin(
+    entry: Entry, sources: Sequence[str], sums: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the attributes ``source_file`` and ``sha256`` of joined stretches.
+
+    Args:
+        entry: The catalog entry.
+        sources: Names of what they were read from, in order.
+        sums: SHA-256 of what they were read from, by where that lies, in order.
+    """
+    how = prepared.origin if entry.reader in PRODUCTS else stretches.origin
+    return how(sources, sums)

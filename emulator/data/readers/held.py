@@ -24,10 +24,44 @@ from emulator.data.readers.files import checksum, find_files, open_netcdf
 Months = NDArray[np.datetime64]
 
 
+def months_held(
+    entry: Entry, variable: str, data_root: Path, years: Years | None
+) -> Months | None:
+    """Return the months that the files of a variable hold, read from their axes.
+
+    Args:
+        entry: The catalog entry, of forcing.
+        variable: Canonical name.
+        data_root: The folder below which entries' roots lie.
+        years: First and last year wanted; the last may be open.
+
+    Returns:
+        The months, from the first January to the last month wanted or held; shape
+        (time,). None where they are not all there, doubled, or cannot be told alone.
+    """
+    paths = find_files(entry, variable, None, data_root)
+    names = tuple(_names(entry, variable))
+    said = Declared.of(entry, entry.years, is_whole=len(paths) == 1)
+    held = []
+    for path in paths:
+        status = path.stat()
+        some = _held(path, status.st_size, status.st_mtime_ns, names, said)
+        if some is None:
+            return None
+        held.append(some)
+    months = np.sort(np.concatenate(held))
+    if years is None or not months.size:
+        return None
+    first = np.datetime64(f"{years[0]:04d}-01", "M")
+    last = np.datetime64(f"{years[1]:04d}-12", "M") if years[1] else months[-1]
+    months = months[(months >= first) & (months <= last)]
+    return months if np.array_equal(months, np.arange(first, last + 1)) else None
+
+
 def checksums_of_years(
     entry: Entry,
     variable: str,
-    simulation: str,
+    simulation: str | None,
     data_root: Path,
     spans: list[tuple[int, int]],
 ) -> list[list[str]]:
@@ -36,7 +70,7 @@ def checksums_of_years(
     Args:
         entry: The catalog entry.
         variable: Canonical name.
-        simulation: Which simulation of a teacher.
+        simulation: Which simulation of a teacher; None for forcing.
         data_root: The folder below which entries' roots lie.
         spans: First and last years.
 
@@ -77,7 +111,7 @@ def may_hold(path: Path, names: list[str], entry: Entry, years: Years) -> bool:
 
 
 def native_shape(
-    entry: Entry, variable: str, simulation: str, data_root: Path
+    entry: Entry, variable: str, simulation: str | None, data_root: Path
 ) -> tuple[int, int] | None:
     """Return how many rows and columns a field has; None where that is not clear."""
     path = find_files(entry, variable, simulation, data_root)[0]

@@ -7,6 +7,9 @@ do; preliminary ones are the night's.
 
 import hashlib
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +22,9 @@ from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import Entry, Years
 from emulator.data.readers.files import checksum
 from emulator.data.readers.offering import PRODUCTS, place_of
-from emulator.data.readers.products import Offering, spanned
+from emulator.data.readers.products import Offering, Piece, spanned
 from emulator.data.readers.series import wanted_years
+from emulator.data.readers.stretches import STRETCH_BYTES, Months, Stretch
 
 _ANY: Years = (1900, None)
 
@@ -37,57 +41,161 @@ def read(
     Arguments and errors are those of ``emulator.data.readers.read``. The entry's root
     is the folder of the product; the names in its files are known.
     """
+    del simulation  # products have none
+    with open_product(entry, variable, data_root, years) as product:
+        parts = list(product.stretches(product.months()))
+    names = [name for part in parts for name in part.sources]
+    sums = {where: said for part in parts for where, said in part.sums.items()}
+    joined = xr.concat([part.field for part in parts], "time", combine_attrs="override")
+    return joined.assign_attrs(origin(names, sums))
+
+
+@contextmanager
+def open_product(
+    entry: Entry, variable: str, data_root: Path, years: Years | None
+) -> Iterator["ProductSeries"]:
+    """Open one variable of a product, to be read some months at a time.
+
+    Arguments are those of ``emulator.data.readers.read``.
+
+    Raises:
+        CatalogError: If the reader does not know the variable.
+    """
     place = place_of(entry.root, data_root)
-    wanted = wanted_years(entry, simulation, years) or _ANY
-    months: list[np.datetime64] = []
-    fields: list[NDArray[np.float32]] = []
-    sums: dict[Path | str, str] = {}
-    sources: list[str] = []
-    grid: Grid | None = None
+    wanted = wanted_years(entry, None, years) or _ANY
     with tempfile.TemporaryDirectory(prefix="sink-emulator-") as scratch:
         offering = _offering(entry, variable, place, Path(scratch))
-        for month in _months(offering, wanted):
-            piece = offering.month(month)
-            told = piece.read((variable,)) if piece else None
-            if piece is None or told is None or not told.is_final:
+        yield ProductSeries(entry, variable, place, wanted, offering)
+
+
+@dataclass(frozen=True, eq=False)
+class ProductSeries:
+    """The final months of a product: see ``stretches.Series``.
+
+    Attributes:
+        entry: The catalog entry.
+        variable: Canonical name.
+        place: Where the product lies.
+        wanted: First and last year; the last may be open.
+        offering: What is there.
+    """
+
+    entry: Entry
+    variable: str
+    place: str
+    wanted: Years
+    offering: Offering
+
+    def months(self) -> Months:
+        """Return the months there are, up to the last final one.
+
+        Only months at the end are read to see that: those before it count as final
+        until ``stretches`` finds otherwise.
+
+        Raises:
+            TimeAxisError: If they are not those wanted.
+        """
+        months: list[np.datetime64] = []
+        for month in _months(self.offering, self.wanted):
+            if self.offering.month(month) is None:
                 break
+            months.append(month)
+        while months and not self._piece(months[-1]).read((self.variable,)).is_final:
+            months.pop()
+        if not _reaches(months, self.wanted):
+            held = f"{months[0]} to {months[-1]}" if months else "none"
+            raise TimeAxisError(
+                f"{self.place} has the final months {held} of '{self.variable}', but "
+                f"{_span(self.wanted)} are needed without a gap. "
+                f"{' '.join(self.offering.refused)} Get what is missing, or correct "
+                f"'years' in the catalog entry '{self.entry.name}'."
+            )
+        return np.array(months, "M8[M]")
+
+    def behind(self, months: Months) -> list[str]:
+        """Return names and checksums of files, and other origins."""
+        said: dict[str, None] = {}
+        for month in months:
+            piece = self._piece(month)
+            for path in piece.files:
+                there = checksum(path) if path.exists() else "gone"
+                said[f"{path.name} {there}"] = None
+            said |= dict.fromkeys(piece.origins)
+        return list(said)
+
+    def stretches(self, months: Months) -> Iterator[Stretch]:
+        """Read months.
+
+        Raises:
+            TimeAxisError: If one is preliminary.
+            GridMismatchError: If they are on different grids.
+        """
+        grid: Grid | None = None
+        fields: list[NDArray[np.float32]] = []
+        names: list[str] = []
+        sums: dict[str, str] = {}
+        for number, month in enumerate(months):
+            piece = self._piece(month)
+            told = piece.read((self.variable,))
+            if not told.is_final:
+                raise TimeAxisError(
+                    f"{piece.sources[0]}: '{self.variable}' of {month} is preliminary, "
+                    f"but of later months final, and a series needs final ones. Get "
+                    f"the final month, or end 'years' in the catalog entry "
+                    f"'{self.entry.name}' before it."
+                )
             grid = grid or told.grid
             if not told.grid.matches(grid):
                 raise GridMismatchError(
                     f"{piece.sources[0]} is on a grid of {told.grid.describe()}, but "
                     f"the months before on {grid.describe()}. Get all on one grid."
                 )
-            months.append(month)
-            fields.append(told.fields[variable].astype(np.float32))
-            sources += piece.sources
-            sums |= {path: checksum(path) for path in piece.files if path not in sums}
+            fields.append(told.fields[self.variable].astype(np.float32))
+            names += piece.sources
+            sums |= {str(p): checksum(p) for p in piece.files if str(p) not in sums}
             if piece.origins:
                 # What lies elsewhere is known by what was read of it.
                 content = hashlib.sha256(fields[-1].tobytes()).hexdigest()
                 sums[str(month)] = content
-    if grid is None or not _reaches(months, wanted):
-        held = f"{months[0]} to {months[-1]}" if months else "none"
-        raise TimeAxisError(
-            f"{place} has the final months {held} of '{variable}', but "
-            f"{_span(wanted)} are needed without a gap. "
-            f"{' '.join(offering.refused)} Get what is missing, or correct 'years' in "
-            f"the catalog entry '{entry.name}'."
-        )
-    attrs = {
-        "units": VARIABLES[variable].units,
-        "long_name": VARIABLES[variable].long_name,
-        "source_file": spanned(sources),
-        "source_units": VARIABLES[variable].units,
-        "source_name": offering.title,
-        "source_calendar": offering.calendar,
-        "frequency": "month",
-        "sha256": _checksum(list(sums.values())),
-        "catalog_entry": entry.name,
-    }
-    time = np.array(months).astype("M8[ns]")
-    coords = {"time": time, "lat": grid.lat, "lon": grid.lon}
-    dims = ("time", "lat", "lon")
-    return xr.DataArray(np.stack(fields), coords, dims, name=variable, attrs=attrs)
+            held = (len(fields) + 1) * fields[0].nbytes
+            if held > STRETCH_BYTES or number == len(months) - 1:
+                read = months[number + 1 - len(fields) : number + 1]
+                values = self._array(read, np.stack(fields), grid)
+                yield Stretch(values, tuple(dict.fromkeys(names)), sums)
+                fields, names, sums = [], [], {}
+
+    def _piece(self, month: np.datetime64) -> Piece:
+        piece = self.offering.month(month)
+        if piece is None:
+            raise TimeAxisError(
+                f"{self.place} has no '{self.variable}' of {month} any more: files "
+                f"changed while they were read. Run again when the download is over."
+            )
+        return piece
+
+    def _array(
+        self, months: Months, values: NDArray[np.float32], grid: Grid
+    ) -> xr.DataArray:
+        known = VARIABLES[self.variable]
+        attrs = {
+            "units": known.units,
+            "long_name": known.long_name,
+            "source_file": "",
+            "source_units": known.units,
+            "source_name": self.offering.title,
+            "source_calendar": self.offering.calendar,
+            "frequency": "month",
+            "sha256": "",
+            "catalog_entry": self.entry.name,
+        }
+        coords = {"time": months.astype("M8[ns]"), "lat": grid.lat, "lon": grid.lon}
+        dims = ("time", "lat", "lon")
+        return xr.DataArray(values, coords, dims, name=self.variable, attrs=attrs)
+
+
+def origin(sources: Sequence[str], sums: Mapping[str, str]) -> dict[str, str]:
+    """Return the first and the last source of joined stretches, and one checksum."""
+    return {"source_file": spanned(sources), "sha256": _checksum([*sums.values()])}
 
 
 def _offering(entry: Entry, variable: str, place: str, scratch: Path) -> Offering:

@@ -10,6 +10,7 @@ import xarray as xr
 from emulator.carbon.errors import CatalogError, GridMismatchError, TimeAxisError
 from emulator.data import catalog, readers
 from emulator.data.entry import Entry, parse_entry
+from emulator.data.readers import prepared
 from tests.data.centre_files import LAT, LON, months, new_layout, oisst, uniform
 
 SHIPPED = (
@@ -86,6 +87,39 @@ def test_months_end_before_a_gap(tmp_path: Path) -> None:
     rain(tmp_path, "2024-01", 2)
     rain(tmp_path, "2024-04", 2, name="b")
     assert read(tmp_path, entry("era5", "pr")).sizes["time"] == 2
+
+
+def test_a_preliminary_month_before_final_ones_is_refused(tmp_path: Path) -> None:
+    rain(tmp_path, "2024-01", 14, late=1)
+    rain(tmp_path, "2025-03", 1, name="b")
+    message = r"a\.nc: 'pr' of 2025-02 is preliminary, but of later months final"
+    with pytest.raises(TimeAxisError, match=message):
+        read(tmp_path, entry("era5", "pr"))
+
+
+def test_months_are_read_some_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rain(tmp_path, "2024-01", 5)
+    whole = read(tmp_path, entry("era5", "pr"))
+    # A month of 5 x 8 cells takes 160 bytes; two fit.
+    monkeypatch.setattr(prepared, "STRETCH_BYTES", 2 * whole[0].nbytes)
+    with prepared.open_product(entry("era5", "pr"), "pr", tmp_path, None) as product:
+        parts = list(product.stretches(product.months()))
+    assert [len(part.field) for part in parts] == [2, 2, 1]
+    xr.testing.assert_identical(read(tmp_path, entry("era5", "pr")), whole)
+
+
+def test_what_vanishes_meanwhile_is_noticed(tmp_path: Path) -> None:
+    rain(tmp_path, "2024-01", 2)
+    with prepared.open_product(entry("era5", "pr"), "pr", tmp_path, None) as product:
+        months = product.months()
+        before = product.behind(months)
+        (tmp_path / "era5" / "monthly" / "a.nc").unlink()
+        assert product.behind(months) == ["a.nc gone"] != before
+        product.offering.months.clear()
+        with pytest.raises(TimeAxisError, match="no 'pr' of 2024-01 any more"):
+            next(product.stretches(months))
 
 
 def test_nothing_is_told(tmp_path: Path) -> None:
