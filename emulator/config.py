@@ -53,7 +53,7 @@ class PrepareCommand:
     Attributes:
         data: A training store, or None.
         forcing: A store of forcing without teachers, or None.
-        dask: Where the labels of a training store are computed.
+        dask: Where labels and forcing are computed.
         paths: Where things lie.
     """
 

@@ -233,29 +233,6 @@ def fingerprints(forcing: xr.Dataset) -> NDArray[np.object_]:
     return _words({name: forcing[name].to_numpy() for name in _FINGERPRINTED})
 
 
-def changed_since(archive: Path, snapshot: str | None) -> Months:
-    """Return the months that are new or differ from those of an earlier state.
-
-    Args:
-        archive: The archive.
-        snapshot: The earlier state. All months count as changed when it is None, or
-            is not (or no longer) a state of this archive.
-    """
-    now = read(archive)
-    months = as_months(now["time"].to_numpy())
-    try:
-        before = None if snapshot is None else read(archive, snapshot)
-    except StoreError:
-        before = None
-    if before is None:
-        return months
-    known = dict(
-        zip(as_months(before["time"].to_numpy()), fingerprints(before), strict=True)
-    )
-    words = zip(months, fingerprints(now), strict=True)
-    return months[[known.get(month) != word for month, word in words]]
-
-
 def record(archive: Path, arrivals: Sequence[Month], *, now: datetime) -> Months:
     """Write months that arrived, all in one commit.
 

@@ -23,7 +23,6 @@ from emulator.carbon.timeaxis import as_months, month_range
 from emulator.data.forcing_archive import (
     STATUS,
     Month,
-    changed_since,
     fingerprints,
     read,
     record,
@@ -222,16 +221,6 @@ def test_changed_co2_changes_the_normals_after_it(archive: Path) -> None:
     np.testing.assert_allclose(
         read(archive)["co2_normal"][-3:], before + 0.1, rtol=2e-7
     )
-
-
-def test_months_changed_since_a_state_are_found(archive: Path) -> None:
-    state = snapshot_of(archive)
-    assert changed_since(archive, state).size == 0
-    record(archive, [month("2008-01", "preliminary")], now=NIGHT)
-    record(archive, [month("2008-01"), month("2003-05", add=1)], now=NIGHT)
-    assert names(changed_since(archive, state)) == ["2003-05", "2008-01"]
-    assert changed_since(archive, None).size == 217
-    assert changed_since(archive, "1CECHNKREP0F1RSTCMT0").size == 217
 
 
 def test_fingerprints_tell_states_apart_in_any_copy(
