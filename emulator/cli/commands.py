@@ -174,13 +174,12 @@ def make_store(
         say(f"store: {found} (found)")
         return found
     with working(f"Preparing {settings.name}"):
+        data = Path(paths.data)
         if isinstance(settings, DataSettings):
-            store = make(
-                settings, data_root=Path(paths.data), stores_root=stores, dask=dask
-            )
+            store = make(settings, data_root=data, stores_root=stores, dask=dask)
         else:
             store = prepare_forcing(
-                settings, data_root=Path(paths.data), stores_root=stores
+                settings, data_root=data, stores_root=stores, dask=dask
             )
     say(f"store: {store}")
     return store
