@@ -1,5 +1,6 @@
 """The experiments of the paper's list: each states its run, or refuses by name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,9 @@ def refusal(
         (("train", "experiment=e5", "data=lpjwsl"), ["[2021, 2022]"]),
         (("ensembles", "experiment=e6"), ["workbook=PATH", "gcp-2024"]),
         (("train", "experiment=e7"), ["land_static"]),
-        (
-            ("backcast", "experiment=e8"),
-            ["era5_ocean", "ocean_static"],
-        ),
+        (("backcast", "experiment=e1"), ["crujra_era5", "land_static"]),
+        (("backcast", "experiment=e2"), ["crujra_era5", "land_static"]),
+        (("backcast", "experiment=e8"), ["era5_ocean", "ocean_static"]),
     ],
 )
 def test_what_is_missing_is_named(
@@ -118,6 +118,35 @@ def test_hidden_years_of_products_are_the_last_two() -> None:
     assert settings.training.data.years[1] == settings.backcast.years[1] == 2023
     # Labels of the year before last appear a month before January.
     assert settings.backcast.delays.labels == 23
+
+
+def swept(experiment: str, *overrides: str) -> list[TrainSettings]:
+    asked = [f"experiment={experiment}", *overrides]
+    return [one.settings for one in composing.combinations("train", asked)]
+
+
+def test_each_teacher_is_left_out_once() -> None:
+    everybody, *others = (each.data.teachers for each in swept("new_teacher"))
+    assert len(everybody) == 6
+    left_out = [set(everybody) - set(each) for each in others]
+    assert left_out == [{name} for name in everybody]
+
+
+@pytest.mark.parametrize("domain", ["land", "ocean"])
+def test_columns_differ_in_which_labels_are_missing_alone(domain: str) -> None:
+    few = ("seed=0", "learning.consistency.weight=0.1", "learning.weak.weight=0.03")
+    late = swept(f"semi_testbed_{domain}", *few)
+    random = swept(f"semi_testbed_{domain}_random", *few)
+    assert {each.learning.labels_withheld for each in random} == {"random"}
+    told = [
+        replace(
+            each,
+            name=late[0].name,
+            learning=replace(each.learning, labels_withheld="late"),
+        )
+        for each in random
+    ]
+    assert told == [each for each in late if each.learning.label_fraction < 1]
 
 
 @pytest.mark.parametrize("experiment", [f"e{number}" for number in range(3, 9)])
