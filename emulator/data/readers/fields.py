@@ -18,7 +18,7 @@ from emulator.carbon.errors import (
     UnitsError,
     UserError,
 )
-from emulator.carbon.grid import Grid
+from emulator.carbon.grid import TOLERANCE, Grid
 from emulator.carbon.units import conversion, convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import CoordinateSource, Entry, Years
@@ -554,6 +554,11 @@ def canonical_grid(
     if (np.diff(lon) < 0).any():
         order = np.argsort(lon, kind="stable")
         lon, values = lon[order], values[..., order]
+    if twice := np.flatnonzero(np.abs(np.diff(lon)) < TOLERANCE).tolist():
+        raise GridMismatchError(
+            f"{path}: the column at {lon[twice[0]]:g} degrees east is there twice, "
+            f"maybe a turn further on, but each is needed once. Remove one of the two."
+        )
     _require_grid(lat, lon, path)
     return np.ascontiguousarray(values), np.ascontiguousarray(lat), lon
 

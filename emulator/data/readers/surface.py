@@ -1,5 +1,6 @@
 """Areas and fractions with which a product's fluxes become totals."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from emulator.data.readers.files import checksum, match_files, open_netcdf
 # Fractions are stored in single precision or rounded; beyond this they are no shares.
 _FRACTION_TOLERANCE = 1e-3
 
+_PERCENT = re.compile(r"%|per ?cent", re.I)
+"""In a unit of a fraction; what else is said there means nothing."""
+
 
 def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
     """Return the share of each cell to which a product's fluxes refer.
@@ -25,7 +29,7 @@ def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
 
     Raises:
         CatalogError: If the entry says nothing about it, or its file is not there.
-        GateError: If the field does not lie within 0 and 1.
+        GateError: If the field does not lie within 0 and 1, or has no value.
     """
     path = _fraction_file(entry, data_root)
     source = entry.land_fraction
@@ -34,8 +38,14 @@ def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
     field = read_field(
         path, source.variable, declared=Declared.of(entry), has_time=False
     )
+    if np.isnan(field.values).all():
+        raise GateError(
+            f"{path}: '{source.variable}' has no value in any cell, but shares of "
+            f"cells are needed. Name another variable under 'land_fraction' of the "
+            f"catalog entry '{entry.name}'."
+        )
     values = np.nan_to_num(field.values.astype(np.float64))
-    if field.units in ("%", "percent"):
+    if _PERCENT.search(field.units or ""):
         values = values / 100
     lowest, highest = float(values.min()), float(values.max())
     if lowest < -_FRACTION_TOLERANCE or highest > 1 + _FRACTION_TOLERANCE:

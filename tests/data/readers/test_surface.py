@@ -35,9 +35,10 @@ def test_an_area_is_that_of_the_sphere_times_the_fraction(tmp_path: Path) -> Non
     np.testing.assert_allclose(area, GRID.cell_area() * np.nan_to_num(share), rtol=1e-6)
 
 
-def test_a_fraction_of_the_other_surface_in_percent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("units", ["%", "percent", "Percent", "percentage", "per cent"])
+def test_a_fraction_of_the_other_surface_in_percent(tmp_path: Path, units: str) -> None:
     share = np.full(tiny.SHAPE, 25.0)
-    entry = with_fraction(tmp_path, share, units="%", complement=True)
+    entry = with_fraction(tmp_path, share, units=units, complement=True)
     fraction = readers.read_fraction(entry, tmp_path)
     assert fraction is not None
     np.testing.assert_allclose(fraction, 0.75)
@@ -94,6 +95,12 @@ def test_an_entry_must_say_what_fluxes_refer_to(tmp_path: Path) -> None:
 def test_a_fraction_above_one_is_refused(tmp_path: Path) -> None:
     entry = with_fraction(tmp_path, np.full(tiny.SHAPE, 1.5))
     with pytest.raises(GateError, match=r"'frac' runs from 1\.5 to 1\.5"):
+        readers.read_fraction(entry, tmp_path)
+
+
+def test_a_fraction_without_values_is_refused(tmp_path: Path) -> None:
+    entry = with_fraction(tmp_path, np.full(tiny.SHAPE, np.nan), complement=True)
+    with pytest.raises(GateError, match="'frac' has no value in any cell, but shares"):
         readers.read_fraction(entry, tmp_path)
 
 
