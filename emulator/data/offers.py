@@ -212,14 +212,16 @@ def dated(
 
 
 def bring(offer: Offer, settings: SourceSettings, downloads: Path) -> Path:
-    """Bring an offered file here, unless it is here.
+    """Bring an offered file here, unless it is here as it is offered.
 
     Raises:
         NotThereError: If the source does not have it.
         SourceError: If it cannot be had whole.
     """
     target = downloads / offer.name
-    if offer.sha256 is None and target.is_file():
+    # By its checksum, where one is told, it is compared below.
+    is_here = offer.sha256 is None and target.is_file()
+    if is_here and offer.size in (None, target.stat().st_size):
         return target
     return fetch(
         offer.url, target, sha256=offer.sha256, size=offer.size, patience=settings

@@ -1,12 +1,16 @@
 """Settings of a source are checked, and names are read as they are written."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from emulator.carbon.errors import SettingsError
-from emulator.data.offers import SourceSettings, dated, expected
+from emulator.data.offers import Offer, SourceSettings, bring, dated, expected
+from tests.data import servers
+from tests.data.servers import Server
 
 SOURCE = SourceSettings(url="https://centre.org/land")
 
@@ -63,6 +67,21 @@ def test_names_tell_date_and_kind(name: str, said: tuple[str, int | None, str]) 
 )
 def test_other_names_tell_nothing(name: str) -> None:
     assert dated(name, SOURCE) is None
+
+
+def test_a_file_of_another_length_is_brought_again(
+    server: Server, tmp_path: Path
+) -> None:
+    january = np.datetime64("2025-01", "M")
+    url = server.does("a_202501_final.nc", servers.sends(b"CDF as it is by now"))
+    offer = Offer(url, "a_202501_final.nc", january, None, "final", size=19)
+    (tmp_path / offer.name).write_bytes(b"CDF as it was")
+    for _ in range(2):
+        path = bring(offer, SOURCE, tmp_path)
+        assert path.read_bytes() == b"CDF as it is by now"
+    # Of a length that nobody tells what is here is taken.
+    bring(replace(offer, size=None), SOURCE, tmp_path)
+    assert server.asked == [offer.name]
 
 
 def test_a_pattern_expects_what_would_be_better() -> None:
