@@ -340,6 +340,25 @@ def test_what_is_not_the_whole_file_is_no_file(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_end_without_its_mark_is_none(server: Server, tmp_path: Path) -> None:
+    # Sent in chunks a file has no length: only the last, of no bytes, tells its end.
+    def behave(handler: servers.Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(CONTENT), CONTENT) + ending)
+        handler.close_connection = True
+
+    url, ending = server.does("a.nc", behave), b""
+    with pytest.raises(SourceError, match="the transfer broke off"):
+        fetch(url, tmp_path / "a.nc", patience=QUICK)
+    assert not list(tmp_path.iterdir())
+    ending = b"0\r\n\r\n"
+    fetch(url, tmp_path / "a.nc", patience=QUICK)
+    assert (tmp_path / "a.nc").read_bytes() == CONTENT
+
+
 def test_what_is_packed_on_the_way_is_refused(server: Server, tmp_path: Path) -> None:
     packed = gzip.compress(b"1979 337.1\n")
     server.does("co2.txt", servers.sends(packed, Content_Encoding="gzip"))
