@@ -35,7 +35,10 @@ MAPPED_BY = "mapped_by"
 
 _LIMITS = {
     **dict.fromkeys(
-        ("pr", "rsds", "rlds", "huss", "vpd", "sfcWind", "mlotst", "chlos"),
+        (
+            *("pr", "rsds", "rlds", "huss", "vpd", "sfcWind"),
+            *("sos", "mlotst", "chlos", "fireobs"),
+        ),
         (0.0, np.inf),
     ),
     "siconc": (0.0, 1.0),

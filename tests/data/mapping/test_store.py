@@ -1,6 +1,7 @@
 """A map as it is applied to single months, and when an archive refuses it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from emulator.carbon.errors import GridMismatchError, StoreError
 from emulator.carbon.grid import Grid
+from emulator.carbon.variables import VARIABLES
 from emulator.data.mapping.store import (
     MAPPED_BY,
     Fit,
@@ -66,6 +68,20 @@ def test_sea_ice_stays_a_share() -> None:
     ice = ForcingMap("0", "ice", GRID, {"siconc": found.fits["tas"]}, {})
     values = np.full((1, *GRID.shape), 0.5, "f4")
     assert (ice.apply("siconc", values, np.array([JULY])) == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, one in VARIABLES.items() if one.role == "forcing"]
+)
+def test_what_is_an_amount_is_never_negative(name: str) -> None:
+    # Whose lower bound is 0, or as much below it as packing rounds.
+    variable = VARIABLES[name]
+    is_amount = abs(variable.lower) <= 0.02 * variable.upper
+    found = simple()
+    fit = replace(found.fits["tas"], change=-found.fits["tas"].change)
+    dry = ForcingMap("0", "dry", GRID, {name: fit}, {})
+    values = np.zeros((1, *GRID.shape), "f4")
+    assert (dry.apply(name, values, np.array([JULY])) == (0 if is_amount else -7)).all()
 
 
 def test_unknown_variables_are_refused() -> None:
