@@ -207,14 +207,9 @@ def _or_refused(offering: Offering, folder: Path, wanted: str) -> Offering:
 @contextmanager
 def _groups(path: Path) -> Iterator[netCDF4.Dataset]:
     """Open a file with its groups, after what is checked of every file."""
-    with open_netcdf(path), NETCDF:
-        try:
-            file = netCDF4.Dataset(path)
-        except OSError as error:
-            raise truncated(path, str(error)) from None
-        with file:
-            file.set_auto_maskandscale(False)
-            yield file
+    with open_netcdf(path), NETCDF, netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        yield file
 
 
 def _gfed4_map(

@@ -293,8 +293,7 @@ def _restamp(
     if count > 1 and np.median(steps) == 12:
         if (steps != 12).any():
             raise _gap(stamps, 12, source)
-        years = stamps // 12 + 1970
-        return (years - 1970).astype("datetime64[Y]").astype("datetime64[M]"), "year"
+        return (stamps // 12).astype("datetime64[Y]").astype("datetime64[M]"), "year"
     if (steps == 1).all():
         return stamps.astype("datetime64[M]"), "month"
     # Steps of a constant 30.4 days, or a calendar read wrongly, put single stamps

@@ -249,6 +249,19 @@ def test_gfas_days_that_lack_a_species_are_told(tmp_path: Path) -> None:
     assert "not all of them of 2 days from 2001-01-30 to 2001-01-31" in said
 
 
+def test_a_map_damaged_inside_is_refused(tmp_path: Path) -> None:
+    path = gfed4(tmp_path / "GFED4.1s_2001.hdf5")
+    noise = np.random.default_rng(0).random(tiny.SHAPE)
+    with netCDF4.Dataset(path, "a") as file:
+        dims = ("phony_0", "phony_1")
+        file.createVariable("ancill/area", "f8", dims, fletcher32=True)[:] = noise
+    content = path.read_bytes()
+    assert content.count(noise.tobytes()) == 1
+    path.write_bytes(content.replace(noise.tobytes(), bytes(noise.nbytes)))
+    with pytest.raises(UserError, match=r"2001\.hdf5 cannot be read: it is truncated"):
+        fires.grouped_field(path, "ancill/area")
+
+
 def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
     gfas(tmp_path / "good.nc", np.arange(31), co2fire=1.0)
     gfed4(tmp_path / "GFED4.1s_2001.hdf5")
