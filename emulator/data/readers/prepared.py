@@ -6,6 +6,7 @@ do; preliminary ones are the night's.
 """
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from emulator.data.readers.offering import PRODUCTS, place_of
 from emulator.data.readers.products import Offering, Piece, spanned
 from emulator.data.readers.series import wanted_years
 from emulator.data.readers.stretches import STRETCH_BYTES, Months, Stretch
+
+log = logging.getLogger(__name__)
 
 _ANY: Years = (1900, None)
 
@@ -95,20 +98,26 @@ class ProductSeries:
         Raises:
             TimeAxisError: If they are not those wanted.
         """
-        months: list[np.datetime64] = []
-        for month in _months(self.offering, self.wanted):
-            if self.offering.month(month) is None:
-                break
-            months.append(month)
+        every = _months(self.offering, self.wanted)
+        there = [self.offering.month(month) is not None for month in every]
+        count = there.index(False) if False in there else len(there)
+        months = list(every[:count])
         while months and not self._piece(months[-1]).read((self.variable,)).is_final:
             months.pop()
+        late = f"{count - len(months)} more are preliminary (docs/data.md: Status). "
         if not _reaches(months, self.wanted):
             held = f"{months[0]} to {months[-1]}" if months else "none"
             raise TimeAxisError(
                 f"{self.place} has the final months {held} of '{self.variable}', but "
                 f"{_span(self.wanted)} are needed without a gap. "
+                f"{late if len(months) < count else ''}"
                 f"{' '.join(self.offering.refused)} Get what is missing, or correct "
                 f"'years' in the catalog entry '{self.entry.name}'."
+            )
+        if any(there[count:]):
+            log.warning(
+                "%s has no '%s' of %s, so that months after it are left out",
+                *(self.place, self.variable, every[count]),
             )
         return np.array(months, "M8[M]")
 

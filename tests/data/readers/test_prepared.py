@@ -83,10 +83,22 @@ def test_years_are_read_whole(tmp_path: Path) -> None:
     assert read(tmp_path, entry("era5", "pr", years=[2024, None])).sizes["time"] == 17
 
 
-def test_months_end_before_a_gap(tmp_path: Path) -> None:
+def test_months_end_before_a_gap(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rain(tmp_path, "2024-01", 2)
+    assert read(tmp_path, entry("era5", "pr")).sizes["time"] == 2
+    assert not caplog.messages
     rain(tmp_path, "2024-04", 2, name="b")
     assert read(tmp_path, entry("era5", "pr")).sizes["time"] == 2
+    assert "has no 'pr' of 2024-03, so that months after it are left" in caplog.text
+
+
+def test_months_that_are_there_but_preliminary_are_told(tmp_path: Path) -> None:
+    rain(tmp_path, "2024-01", 3, late=3)
+    message = r"final months none of 'pr', .* a gap\. 3 more are preliminary \(docs"
+    with pytest.raises(TimeAxisError, match=message):
+        read(tmp_path, entry("era5", "pr"))
 
 
 def test_a_preliminary_month_before_final_ones_is_refused(tmp_path: Path) -> None:
