@@ -321,7 +321,8 @@ def without_fills(
     """Return unpacked float32 values with NaN for every kind of fill.
 
     ``_FillValue`` is honoured; ``missing_value`` is, unless it is 0, which some
-    files declare for a fraction whose 0 is a value. Float32 values are cleaned where
+    files declare for a fraction whose 0 is a value. Integers that are ``_Unsigned`` are
+    (NetCDF User Guide, attribute conventions). Float32 values are cleaned where
     they are: a copy of ten years takes almost as long as reading them.
     """
     attrs = {str(name).lower(): value for name, value in attrs.items()}
@@ -330,6 +331,10 @@ def without_fills(
     fills += [f for f in stated if f != 0 and np.isfinite(f)]
     if values.dtype.kind == "f" and "scale_factor" not in attrs:
         fills += FILL_VALUES
+    if values.dtype.kind == "i" and str(attrs.get("_unsigned")).lower() == "true":
+        values = values.view(values.dtype.str.replace("i", "u"))
+        count = 2 ** (8 * values.itemsize)
+        fills = [fill % count for fill in fills if abs(fill) < count]
     scale = _number(attrs.get("scale_factor", 1.0))
     offset = _number(attrs.get("add_offset", 0.0))
     with np.errstate(over="ignore"):  # beyond float32 is beyond any limit

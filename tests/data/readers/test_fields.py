@@ -100,6 +100,16 @@ def test_packed_values_are_unpacked() -> None:
     np.testing.assert_array_equal(cleaned, [11.0, np.nan])
 
 
+@pytest.mark.parametrize("kind", ["i1", ">i2", "<i4"])
+def test_unsigned_integers_in_files_that_know_none(kind: str) -> None:
+    # -2 stands for the number before the largest, -1 for the largest: the fill.
+    attrs = {"_Unsigned": "true", "_FillValue": np.int8(-1), "missing_value": 1e20}
+    values = np.array([0, 3, -2, -1], kind)
+    cleaned = without_fills(values, {**attrs, "scale_factor": 0.5}, limit=1e12)
+    largest = 2 ** (8 * np.dtype(kind).itemsize) - 1
+    np.testing.assert_allclose(cleaned, [0, 1.5, (largest - 1) / 2, np.nan], rtol=1e-7)
+
+
 def test_a_fill_that_an_integer_cannot_hold_does_no_harm() -> None:
     cleaned = without_fills(np.array([0, 1], "i1"), {"missing_value": 1e20})
     np.testing.assert_array_equal(cleaned, [0.0, 1.0])
