@@ -24,10 +24,12 @@ from benchmarks import (
 )
 from benchmarks.measuring import Cost, Promise, Row, environment, measure
 from emulator.carbon.errors import SettingsError
+from emulator.carbon.grid import Grid
 from emulator.data.computing import DaskSettings
 from emulator.learning.checkpoint import checkpoint_paths, load_checkpoint
 from emulator.learning.fit import train
 from emulator.learning.inference import open_run
+from emulator.nightly import intervals, predictions
 from tests.learning.runs import small_gru, tiny_data, tiny_settings
 
 COST = Cost(seconds=2.0, memory_mb=100.0, gpu_memory_mb=None)
@@ -103,12 +105,74 @@ def test_network_is_made_wider_and_answers_for_the_forcing_of_its_cells(
     assert len({member.about["seed"] for member in emulator.members}) == 2
 
 
+def test_answers_by_reference_are_laid_out_as_those_of_networks(
+    land_store: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings(small_gru(memory=2), steps=1, validate_every=1)
+    run = train(settings, land_store, tmp_path / "run")
+    known = load_checkpoint(checkpoint_paths(run)[0])
+    fraction = np.zeros(Grid.regular(22.5).shape)
+    fraction[2:, :5] = 0.5
+    wide = nights.widened(known, 22.5, 3, fraction)
+    assert wide.cells.numel() == 6 * 5
+    area = wide.grid.cell_area().ravel()[wide.cells.numpy()]
+    np.testing.assert_allclose(wide.area, 0.5 * area)
+    emulator = open_run(nights.write_members(wide, tmp_path / "wide", 2))
+    store = nights.forcing_of(land_store, wide, 3, tmp_path / "forcing.zarr")
+    forcing = xr.open_zarr(store)
+    wanted = np.arange(36) >= 20
+    for asked in (None, wanted):
+        quick = nights.answer_by_reference(emulator, forcing, asked)
+        slow = predictions.ask(emulator, forcing, asked)
+        assert set(quick.variables) == set(slow.variables)
+        for name, field in slow.variables.items():
+            assert quick[name].dims == field.dims
+            assert quick[name].dtype.kind == field.dtype.kind
+            assert quick[name].attrs.get("units") == field.attrs.get("units")
+        for axis in slow.coords:
+            np.testing.assert_array_equal(quick[axis], slow[axis])
+        for name in ("nbp", "nbp_emulator_std", "member_mean"):
+            np.testing.assert_array_equal(quick[name].isnull(), slow[name].isnull())
+        np.testing.assert_allclose(quick["fraction"], slow["fraction"])
+
+
+def test_calibration_that_is_made_up_gives_intervals_and_draws(
+    land_store: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings(small_gru(memory=2), steps=1, validate_every=1)
+    run = train(settings, land_store, tmp_path / "run")
+    known = load_checkpoint(checkpoint_paths(run)[0])
+    label = np.datetime64(known.about["last_month"], "M")
+    nights.write_calibration(run, 45.0)
+    emulator = open_run(run)
+    store = nights.forcing_of(land_store, known, 4, tmp_path / "forcing.zarr")
+    forcing = xr.open_zarr(store)
+    forecast = label + 1 + np.arange(36) - 12
+    forcing = forcing.isel(time=slice(0, 36)).assign_coords(
+        time=forecast.astype("M8[ns]")
+    )
+    answer = predictions.ask(emulator, forcing)
+    found = intervals.of_run(run, emulator, answer)
+    assert found is not None
+    assert found["interval_half_width"].notnull().any()
+    assert found["draws"].sizes["draw_time"] == 24
+
+
+def test_first_and_last_nights_are_compared_without_overlap() -> None:
+    # Ten nights of warm-up, then fifty and fifty, and forty between them.
+    many = [99.0] * 10 + [1.0] * 50 + [50.0] * 40 + [2.0] * 50
+    assert nights.ends(many) == (1.0, 2.0)
+    assert nights.ends([99.0] * 10 + [1.0, 1.0, 7.0, 2.0, 2.0]) == (1.0, 2.0)
+    assert nights.ends([3.0, 4.0]) == (3.0, 4.0)
+    assert nights.ends([3.0]) == (3.0, 3.0)
+
+
 @pytest.mark.slow
 def test_nights_are_measured(tmp_path: Path) -> None:
     row = nights.night_row(tmp_path / "night", 15.0, 5)
     assert "10 teachers x 5 networks" in row.about
     assert row.is_kept is None
-    small, same = nights.growth_rows(tmp_path / "growth", 4, 5)
+    small, same = nights.growth_rows(tmp_path / "growth", 4, 5, 30)
     assert 0.9 < small.value < 3
     assert same.value > 0
 
