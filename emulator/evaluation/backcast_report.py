@@ -37,18 +37,8 @@ COLUMNS = (
     "method", "estimate", "truth",
 )  # fmt: skip
 SKILL_COLUMNS = (
-    "region",
-    "months_known",
-    "method",
-    "score",
-    "value",
-    "low",
-    "high",
-    "n",
-)
-
-FEWEST = 3
-"""Years without which a correlation or an interval of a score says nothing."""
+    "region", "months_known", "method", "score", "value", "low", "high", "n",
+)  # fmt: skip
 
 STYLES = figures.METHOD_STYLES | {UNADJUSTED: ("#E69F00", "--", 1.2)}
 """Colour, line and width of each method."""
@@ -120,8 +110,6 @@ def scores(
         nothing = Score(np.nan, np.nan, np.nan, 0)
         return dict.fromkeys(("rmse", "bias", "r", "detrended_r"), nothing)
     draws = bootstrap.year_draws(years.size)
-    if years.size < FEWEST:
-        draws = draws[:0]
     statistics = {
         "rmse": lambda at: metrics.rmse(prediction[at], truth[at]),
         "bias": lambda at: metrics.bias(prediction[at], truth[at]),
@@ -141,7 +129,7 @@ def correlation(prediction: Array, truth: Array) -> Array:
 
     NaN with fewer than three years, or where one of the two does not vary.
     """
-    if truth.shape[-1] < FEWEST:
+    if truth.shape[-1] < bootstrap.FEWEST_YEARS:
         return np.full(truth.shape[:-1], np.nan)
     p = prediction - prediction.mean(axis=-1, keepdims=True)
     t = truth - truth.mean(axis=-1, keepdims=True)

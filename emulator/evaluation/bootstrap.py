@@ -18,6 +18,10 @@ Draws = npt.NDArray[np.int64]
 DEFAULT_DRAWS = 2000
 """Draws per interval: the 2.5 % quantile then has a sampling error of 0.35 %."""
 
+FEWEST_YEARS = 3
+"""Years without which there is no interval: one or two years are a single block, so
+that every draw is the record itself and the interval would have no width."""
+
 NORMAL_95 = 1.959964
 """The 97.5 % quantile of the standard normal distribution."""
 
@@ -86,14 +90,18 @@ def score(statistic: Callable[[Draws], Array], years: int, drawn: Draws) -> Scor
         drawn: Positions of years; shape (draw, year).
 
     Returns:
-        The score with its 95 % percentile interval. The interval is NaN if more
-        than half of the draws leave the score undefined, or there are no draws.
+        The score with its 95 % percentile interval. The interval is NaN with fewer
+        than ``FEWEST_YEARS``, without draws, or if more than half of the draws leave
+        the score undefined.
     """
     value = float(statistic(np.arange(years)))
+    nothing = Score(value, math.nan, math.nan, years)
+    if years < FEWEST_YEARS or math.isnan(value):
+        return nothing
     sample = np.asarray(statistic(drawn), np.float64)
     sample = sample[np.isfinite(sample)]
-    if sample.size < max(len(drawn) / 2, 1) or math.isnan(value):
-        return Score(value, math.nan, math.nan, years)
+    if sample.size < max(len(drawn) / 2, 1):
+        return nothing
     low, high = np.quantile(sample, [0.025, 0.975])
     return Score(value, float(low), float(high), years)
 

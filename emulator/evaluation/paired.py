@@ -26,6 +26,9 @@ Scores = Mapping[str, Statistic]
 
 SCORES = ("anomaly_r2", "shape_r2", "rmse", "annual_r2_centred", "detrended_r", "bias")
 
+_SEED_STREAM = 1
+"""Keeps draws of seeds apart from those of years, which the same number begins."""
+
 AVERAGE = "average of the teachers' scores"
 """Stands for the mean of teachers where some runs know only one teacher."""
 
@@ -316,7 +319,7 @@ def _over_seeds(runs: Sequence[Scores], variant: int) -> Scores:
         def drawn(place: Draws) -> Array:
             found = np.stack([each(place) for each in statistics])
             if place.ndim > 1:
-                generator = np.random.default_rng(variant)
+                generator = np.random.default_rng([variant, _SEED_STREAM])
                 chosen = generator.integers(0, len(found), found.shape)
                 found = np.take_along_axis(found, chosen, axis=0)
             return np.asarray(found.mean(axis=0))

@@ -517,18 +517,15 @@ def _about(context: _Context, reads: int, index: str) -> dict[str, Any]:
     about = context.emulator.attributes()
     own_state = json.loads(first.about.get("own_state") or "{}")
     caveats = [
-        "Withheld years inside the record are interpolation; test years after all "
+        "These are withheld years inside the record: interpolation, never the headline."
+        if context.part == "withheld"
+        else "Withheld years inside the record are interpolation; test years after all "
         "training years are the headline.",
     ]
     if own_state:
         caveats.append(
             f"Upper bound: inputs are the teacher's own state "
             f"({', '.join(sorted(own_state))}), which no night has."
-        )
-    if context.part == "withheld":
-        caveats.append(
-            "These are withheld years inside the record: interpolation, never the "
-            "headline."
         )
     if context.part == "validation":
         caveats.append(

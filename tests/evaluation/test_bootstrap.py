@@ -48,6 +48,18 @@ def test_interval_is_undefined_where_most_draws_are() -> None:
     assert found.as_dict() == {"value": None, "low": None, "high": None, "n": 3}
 
 
+@pytest.mark.parametrize(("years", "is_known"), [(1, False), (2, False), (3, True)])
+def test_two_years_have_no_interval(years: int, is_known: bool) -> None:
+    # Two years are one block: each draw is the record, and all scores are the same.
+    values = np.array([1.0, 3.0, 8.0])[:years]
+    drawn = bootstrap.year_draws(years)
+    found = bootstrap.score(lambda place: values[place].mean(-1), years, drawn)
+    assert found.value == values.mean()
+    assert math.isfinite(found.low) == math.isfinite(found.high) == is_known
+    without = bootstrap.score(lambda place: values[place].mean(-1), years, drawn[:0])
+    assert math.isnan(without.low)
+
+
 def test_fisher_interval_of_nine_detrended_years() -> None:
     # r = 0.93: atanh 1.658 +- 1.96 / sqrt(9 - 4) is 0.782 ... 2.535.
     found = bootstrap.fisher_interval(0.93, 9)
