@@ -23,6 +23,7 @@ from emulator.evaluation.backcast import (
     Target,
     _answer,
     _digest,
+    _inherits_steps,
     _offset,
     _settings,
     backcast,
@@ -449,6 +450,16 @@ def test_a_budget_that_appeared_later_is_refused(
         SettingsError, match="edition of 2024, which appeared in 2024-11"
     ):
         _settings(run(weak=weak), ASKED, known)
+
+
+def test_editions_that_learn_from_a_table_choose_their_own_steps() -> None:
+    table = WeakSettings(weight=1.0, workbook="budget.xlsx")
+    assert ASKED.choose == "first"
+    assert _inherits_steps(ASKED, run())
+    # Without a table nothing weak is learned, whatever the weight.
+    assert _inherits_steps(ASKED, run(weak=WeakSettings(weight=1.0)))
+    assert not _inherits_steps(ASKED, run(weak=table))
+    assert not _inherits_steps(replace(ASKED, choose="each"), run())
 
 
 def test_networks_of_an_edition_learn_all_that_was_known() -> None:
