@@ -145,7 +145,7 @@ def adapt(settings: AdaptCommand) -> Path:
     from emulator.evaluation.fewshot import few_shot
 
     paths = settings.paths
-    with working(f"Adapting {settings.run}"):
+    with working(f"Adapting {settings.run or settings.sweep}"):
         table = few_shot(
             settings, runs_root=Path(paths.runs), stores_root=Path(paths.stores)
         )

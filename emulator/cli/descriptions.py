@@ -223,6 +223,7 @@ COMMANDS = {
         examples=(
             "adapt run=runs/NAME-0123abcd store=stores/ALL-4567cdef",
             "adapt run=RUN store=STORE teachers=[CEDAR] years=[5] full=RUN_OF_ALL",
+            "adapt sweep=new_teacher paths=demo",
         ),
     ),
     "ensembles": Command(

@@ -2,7 +2,8 @@
 
 A run that never saw a teacher is adapted to its last 1, 2, 5, ... known years, and each
 adapted network is scored on held-out years: beside baselines that know the same labels
-and no more, and beside a run that was trained with all labels of all teachers.
+and no more, and beside a run that was trained with all labels of all teachers. Of a
+sweep in which each run leaves teachers out, all are adapted, each to those it lacks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from emulator.evaluation import baselines, figures, metrics
 from emulator.evaluation import task as tasks
 from emulator.evaluation.forecasts import Subject, subject_of
 from emulator.evaluation.hindcast import annual_totals, covered
+from emulator.evaluation.paired import AVERAGE
 from emulator.evaluation.scorecard import count_reads, find_run, find_store
 from emulator.evaluation.settings import AdaptSettings, BaselineSettings
 from emulator.evaluation.task import Array, Mask
@@ -31,6 +33,7 @@ from emulator.learning.adapt import adapt, adaptation_years, cube_of_teacher
 from emulator.learning.checkpoint import CHECKPOINT_FILE, Checkpoint, save_checkpoint
 from emulator.learning.inference import Emulator, cube_of_run, load_emulator
 from emulator.learning.settings import settings_from_dict
+from emulator.learning.sweeps import read_sweeps
 from emulator.learning.withheld import years_but_test
 
 NAME = "adapt"
@@ -65,51 +68,91 @@ class Row:
     scores: dict[str, float]
 
 
+@dataclass(frozen=True)
+class _Case:
+    """A run and what it is adapted with.
+
+    Attributes:
+        run: Its folder.
+        store: A training store with the new teachers.
+        full: Folder of a run that learned all teachers; None without.
+    """
+
+    run: Path
+    store: Path
+    full: Path | None
+
+
 def few_shot(
     settings: AdaptSettings,
     *,
     runs_root: Path = Path("runs"),
     stores_root: Path = Path("stores"),
 ) -> Path:
-    """Adapt a run to teachers that it never saw, and score what comes out.
+    """Adapt a run, or those of a sweep, to teachers that it never saw, and score them.
 
     Args:
-        settings: Which run, teachers and numbers of years.
-        runs_root: Where runs given by name lie.
+        settings: Which runs, teachers and numbers of years.
+        runs_root: Where runs and sweeps given by name lie.
         stores_root: Where stores given by name lie.
 
     Returns:
-        Path of ``adapt.md`` in the run's folder ``adapted``, with ``.csv`` and
-        ``.png`` beside it, and the adapted networks in
-        ``<teacher>-<years>y/members/<seed>/``.
+        Path of ``adapt.md`` in the run's folder ``adapted``, or in the sweep's, with
+        ``.csv`` and ``.png`` beside it. The adapted networks are in the run's
+        ``adapted/<teacher>-<years>y/members/<seed>/``.
 
     Raises:
-        SettingsError: If run or store is not there, there is no new teacher, it has
-            too few years of labels, or the full run learned the scored years.
+        SettingsError: If run, sweep or store is not there, there is no new teacher, it
+            has too few years of labels, the full run learned the scored years, or the
+            runs of the sweep leave no teacher out, or one twice.
         CheckpointError: If the store does not fit the run.
     """
-    run_dir = find_run(settings.run, runs_root)
-    emulator = load_emulator(run_dir)
-    store = find_store(settings.store, stores_root)
-    looked_at = [run_dir]
-    full = None
-    if settings.full:
-        looked_at.append(find_run(settings.full, runs_root))
-        full = load_emulator(looked_at[-1])
-    names = settings.teachers or _new_teachers(emulator, store)
+    if settings.sweep:
+        folder, cases = _of_sweep(settings.sweep, runs_root, stores_root)
+        title = folder.name
+    else:
+        run = find_run(settings.run, runs_root)
+        full = find_run(settings.full, runs_root) if settings.full else None
+        cases = [_Case(run, find_store(settings.store, stores_root), full)]
+        folder, title = run / FOLDER, run.name
     rows: list[Row] = []
-    for name in names:
-        cube = cube_of_teacher(emulator.first, store, name)
-        rows += _rows_of(settings, emulator, full, store, cube, run_dir / FOLDER)
+    for case in cases:
+        emulator = load_emulator(case.run)
+        whole = load_emulator(case.full) if case.full else None
+        for name in settings.teachers or _new_teachers(emulator, case.store):
+            cube = cube_of_teacher(emulator.first, case.store, name)
+            out = case.run / FOLDER
+            rows += _rows_of(settings, emulator, whole, case.store, cube, out)
     if settings.split == "test":
-        for each in looked_at:
-            count_reads(each)
-    folder = run_dir / FOLDER
+        for looked_at in dict.fromkeys(f for c in cases for f in (c.run, c.full) if f):
+            count_reads(looked_at)
+    rows += averages(rows)
     evidence = emulator.attributes()["evidence"]
     figures.save(draw(rows, evidence), folder / f"{NAME}.png")
     write_table(folder / f"{NAME}.csv", COLUMNS, lines(rows))
-    text = markdown(rows, settings, run_dir.name, evidence)
+    text = markdown(rows, settings, title, evidence)
     return write_text(folder / f"{NAME}.md", text)
+
+
+def averages(rows: Sequence[Row]) -> list[Row]:
+    """Return the mean over teachers of what all of them have; none of a single one."""
+    teachers = dict.fromkeys(row.teacher for row in rows)
+    groups: dict[tuple[int, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((len(row.years), row.method), []).append(row)
+    return [
+        Row(
+            AVERAGE,
+            found[0].years,  # as many as those of all, whenever the others ended
+            method,
+            {
+                name: float(np.mean([row.scores[name] for row in found]))
+                for name in SCORES
+            },
+        )
+        for (_, method), found in groups.items()
+        if len(found) == len(teachers) > 1
+    ]
 
 
 def lines(rows: Sequence[Row]) -> Iterator[tuple[object, ...]]:
@@ -205,6 +248,40 @@ def score(
         "shape_r2": metrics.shape_r2(*given),
         "annual_r2_centred": float(metrics.annual_r2_centred(*annual)),
     }
+
+
+def _of_sweep(
+    name: str, runs_root: Path, stores_root: Path
+) -> tuple[Path, list[_Case]]:
+    """Return the folder of a sweep, and each run with the one that left nobody out."""
+    sweeps = read_sweeps(name, runs_root)
+    unfinished = [job.run for sweep in sweeps for job in sweep.unfinished()]
+    if unfinished:
+        raise SettingsError(
+            f"The sweep {name!r} has unfinished runs: {', '.join(unfinished)}. Run "
+            f"`sink-emulator train -m` again for them."
+        )
+    runs = {
+        sweep.run_dir(job): load_emulator(sweep.run_dir(job))
+        for sweep in sweeps
+        for job in sweep.jobs
+    }
+    full = max(runs, key=lambda run: len(runs[run].teachers))
+    everybody = set(runs[full].teachers)
+    left_out = {
+        run: everybody - set(each.teachers) for run, each in runs.items() if run != full
+    }
+    told = [teacher for each in left_out.values() for teacher in each]
+    if not told or not all(left_out.values()) or len(set(told)) < len(told):
+        raise SettingsError(
+            f"The runs of the sweep {name!r} leave out "
+            f"{[sorted(each) for each in left_out.values()]} of {sorted(everybody)}, "
+            f"but one must learn all teachers, and each other one leave out teachers "
+            f"that no other does. Sweep data.teachers alone, as "
+            f"experiment=new_teacher does."
+        )
+    store = find_store(runs[full].first.about["store"], stores_root)
+    return sweeps[0].folder, [_Case(run, store, full) for run in left_out]
 
 
 def _new_teachers(emulator: Emulator, store: Path) -> list[str]:

@@ -222,6 +222,8 @@ class AdaptSettings:
             beside; empty without.
         split: Years to score on: "test", or "validation" for choices before.
         fit: How the embedding is fitted.
+        sweep: Instead of run, store and full a sweep, by its name or folder, in which
+            one run learned all teachers and each of the others left some out.
     """
 
     run: str = ""
@@ -231,18 +233,22 @@ class AdaptSettings:
     full: str = ""
     split: str = "test"
     fit: FewShotSettings = field(default_factory=FewShotSettings)
+    sweep: str = ""
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            SettingsError: If run or store is not given, a number of years is below 1,
-                or the split is another one.
+            SettingsError: If there is neither run and store nor a sweep, or both, a
+                number of years is below 1, or the split is another one.
         """
-        if not (self.run and self.store):
+        is_run = bool(self.run and self.store) and not self.sweep
+        is_sweep = bool(self.sweep) and not (self.run or self.store or self.full)
+        if not (is_run or is_sweep):
             raise SettingsError(
                 "adapt needs a run and a store with a teacher that it never saw: give "
-                "run=RUN store=STORE, as `sink-emulator train` and `prepare` printed."
+                "run=RUN store=STORE, as `sink-emulator train` and `prepare` printed, "
+                "or sweep=NAME alone."
             )
         if not self.years or min(self.years) < 1:
             raise SettingsError(

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,15 @@ from emulator.carbon.timeaxis import month_range
 from emulator.data.stores import write_store
 from emulator.evaluation import fewshot
 from emulator.evaluation.fewshot import ADAPTED, FULL, Row, few_shot
+from emulator.evaluation.paired import AVERAGE
 from emulator.evaluation.scorecard import read_count
 from emulator.evaluation.settings import AdaptSettings
+from emulator.learning import sweeps
 from emulator.learning.adapt_settings import FewShotSettings
 from emulator.learning.fit import train
 from emulator.learning.inference import load_emulator
 from emulator.learning.settings import SplitSettings
+from emulator.learning.sweeps import Job, Sweep, sweep_folder, write_sweep
 from tests.learning.middle import with_middle
 from tests.learning.runs import tiny_data, tiny_settings
 from tests.worlds import tiny_world
@@ -107,6 +111,90 @@ def test_validation_years_come_after_what_is_known(runs: Path, store: Path) -> N
     assert "full training" not in found.read_text()
 
 
+def test_runs_of_a_sweep_are_adapted_to_what_they_left_out(
+    runs: Path, store: Path
+) -> None:
+    data = tiny_data(teachers=["TWO", "MIDDLE"])
+    train(tiny_settings(data=data, steps=2, validate_every=2), store, runs / "late")
+    before = read_count(runs / "three"), read_count(runs / "late")
+    jobs = tuple(Job(name, {}) for name in ("three", "two", "late"))
+    write_sweep(Sweep(sweep_folder("left_out", runs), runs, jobs))
+    asked = AdaptSettings(sweep="left_out", years=[2], fit=FewShotSettings(steps=1))
+    table = few_shot(asked, runs_root=runs, stores_root=store.parent)
+    assert table == sweep_folder("left_out", runs) / "adapt.md"
+    with table.with_suffix(".csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = {(row["teacher"], row["method"]): row for row in rows}
+    assert {name for name, _ in found} == {"MIDDLE", "ONE", AVERAGE}
+    for method in (ADAPTED, FULL):
+        one, other, mean = (
+            float(found[name, method]["anomaly_r2"])
+            for name in ("MIDDLE", "ONE", AVERAGE)
+        )
+        assert mean == pytest.approx((one + other) / 2)
+    # The run with all teachers stands beside both, but was looked at once.
+    assert read_count(runs / "three") == before[0] + 1
+    assert read_count(runs / "late") == before[1] + 1
+    assert load_emulator(runs / "late" / "adapted" / "ONE-2y").teachers == ("ONE",)
+
+
+def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch, *runs: str) -> None:
+    """Record a sweep of finished runs, named by the first letters of their teachers."""
+    jobs = tuple(Job(run, {}) for run in runs)
+    write_sweep(Sweep(sweep_folder("left_out", folder), folder, jobs))
+    (folder / "all.zarr").mkdir()
+
+    def loaded(run: Path) -> SimpleNamespace:
+        first = SimpleNamespace(about={"store": "all.zarr"})
+        return SimpleNamespace(teachers=tuple(run.name.split("-")[0]), first=first)
+
+    monkeypatch.setattr(fewshot, "load_emulator", loaded)
+    monkeypatch.setattr(sweeps, "is_finished", lambda run: "unknown" not in run.name)
+
+
+def test_each_run_of_a_sweep_stands_beside_the_one_that_left_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(tmp_path, monkeypatch, "AB", "ABCD", "CD")
+    folder, cases = fewshot._of_sweep("left_out", tmp_path, tmp_path)
+    assert folder == sweep_folder("left_out", tmp_path)
+    assert [case.run.name for case in cases] == ["AB", "CD"]
+    assert {case.full for case in cases} == {tmp_path / "ABCD"}
+    assert {case.store for case in cases} == {tmp_path / "all.zarr"}
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        (("ABC",), r"leave out \[\] of \['A', 'B', 'C'\]"),
+        (("ABC", "ABC-1"), "one must learn all teachers"),
+        (("ABC", "AB", "AB-1"), r"leave out \[\['C'\], \['C'\]\] of"),
+        (("ABC", "AB", "unknown"), "has unfinished runs: unknown"),
+    ],
+)
+def test_a_sweep_that_leaves_nobody_out_or_one_twice_is_refused(
+    runs: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded(tmp_path, monkeypatch, *runs)
+    with pytest.raises(SettingsError, match=message):
+        fewshot._of_sweep("left_out", tmp_path, tmp_path)
+
+
+def test_average_is_over_what_all_teachers_have() -> None:
+    def row(teacher: str, years: tuple[int, ...], method: str, value: float) -> Row:
+        return Row(teacher, years, method, dict.fromkeys(fewshot.SCORES, value))
+
+    one = [row("ONE", (2001,), ADAPTED, 0.2), row("ONE", (2000, 2001), "ridge", 0.9)]
+    other = [row("TWO", (1999,), ADAPTED, 0.6)]
+    (mean,) = fewshot.averages([*one, *other])
+    assert (mean.teacher, mean.method, len(mean.years)) == (AVERAGE, ADAPTED, 1)
+    assert mean.scores["anomaly_r2"] == pytest.approx(0.4)
+    assert fewshot.averages(one) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -165,6 +253,8 @@ def test_a_teacher_that_ended_cannot_be_scored(runs: Path, tmp_path: Path) -> No
     [
         ({"run": ""}, "adapt needs a run and a store"),
         ({"store": ""}, "adapt needs a run and a store"),
+        ({"sweep": "all"}, "or sweep=NAME alone"),
+        ({"run": "", "store": "", "sweep": "x", "full": "y"}, "or sweep=NAME alone"),
         ({"years": []}, r"years is \[\], but must hold numbers"),
         ({"years": [0, 1]}, r"years is \[0, 1\], but must"),
         ({"split": "withheld"}, "split is 'withheld', but scores are taken on 'test'"),
