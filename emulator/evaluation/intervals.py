@@ -233,39 +233,6 @@ def crps_gaussian(mean: Array, deviation: Array, truth: Array) -> Array:
     return np.where(spread > 0, score, np.abs(error))
 
 
-def crps_ensemble(members: Array, truth: Array) -> Array:
-    """Return the fair CRPS of an ensemble, in the unit of the values.
-
-    Mean |x - y| - sum over pairs |x_i - x_j| / (m (m - 1)): its expectation does not
-    depend on the number of members, so that 3 can be compared with 10.
-
-    Args:
-        members: Any unit; shape (member, ...).
-        truth: NaN gives NaN; shape (...).
-
-    Raises:
-        ValueError: If there are fewer than two members, for which it is not defined,
-            or one is missing where there is truth.
-
-    Source:
-        Ferro (2014), QJRMS 140; the sum over pairs from sorted members as in Zamo and
-        Naveau (2018), Mathematical Geosciences 50.
-    """
-    count = members.shape[0]
-    if count < 2:
-        raise ValueError(
-            f"The fair CRPS needs two members or more, got {count}. Score a single "
-            f"prediction by its absolute error."
-        )
-    known = np.isfinite(truth)
-    _require_finite(np.asarray(np.isfinite(members).all(axis=0)), known)
-    ordered = np.sort(members.astype(np.float64), axis=0)
-    rank = 2.0 * np.arange(count) - count + 1
-    pairs = np.tensordot(rank, np.where(known, ordered, 0.0), 1)
-    error = np.abs(ordered - np.where(known, truth, np.nan)).mean(axis=0)
-    return np.asarray(error - pairs / (count * (count - 1)))
-
-
 def spread_skill(
     spread: Array, error: Array, members: int, weights: Array | None = None
 ) -> SpreadSkill:

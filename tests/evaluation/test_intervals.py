@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -24,6 +24,7 @@ def test_exact_binomial_by_hand() -> None:
 
 
 @given(st.integers(1, 60), st.data())
+@settings(deadline=None)  # a busy machine is no error
 def test_exact_binomial_is_scipys(trials: int, data: st.DataObject) -> None:
     hits = data.draw(st.integers(0, trials))
     expected = stats.binomtest(hits, trials).proportion_ci(0.95, method="exact")
@@ -142,27 +143,6 @@ def test_crps_of_a_gaussian() -> None:
     assert float(one) == pytest.approx(np.trapezoid(gap, x), abs=1e-4)
 
 
-def test_crps_of_a_large_ensemble_is_that_of_its_distribution() -> None:
-    members = np.random.default_rng(2).normal(0.4, 0.7, size=(40_000, 3))
-    truth = np.array([1.2, 0.4, np.nan])
-    found = intervals.crps_ensemble(members, truth)
-    expected = intervals.crps_gaussian(np.full(3, 0.4), np.full(3, 0.7), truth)
-    np.testing.assert_allclose(found, expected, atol=0.01)
-
-
-def test_fair_crps_by_hand_and_without_regard_to_size() -> None:
-    # Members 0 and 2, truth 3: (3 + 1) / 2 - |0 - 2| / (2 * 1) = 1.
-    found = intervals.crps_ensemble(np.array([[2.0], [0.0]]), np.array([3.0]))
-    np.testing.assert_allclose(found, [1.0])
-    generator = np.random.default_rng(3)
-    members, truth = generator.normal(size=(20, 40_000)), generator.normal(size=40_000)
-    few = intervals.crps_ensemble(members[:2], truth).mean()
-    many = intervals.crps_ensemble(members, truth).mean()
-    # Both are E|x - y| / 2 = 1 / sqrt(pi) for standard normals.
-    assert few == pytest.approx(1 / math.sqrt(math.pi), abs=0.01)
-    assert many == pytest.approx(1 / math.sqrt(math.pi), abs=0.01)
-
-
 def test_spread_and_error_of_a_perfect_ensemble_agree() -> None:
     generator = np.random.default_rng(4)
     scale = np.exp(generator.normal(0, 0.5, 60_000))
@@ -195,8 +175,6 @@ def test_what_cannot_be_scored_is_refused() -> None:
         intervals.interval_score(2 * one, one, one, 0.9)
     with pytest.raises(ValueError, match="no value has weight"):
         intervals.coverage(-one, one, nan, np.array([1]))
-    with pytest.raises(ValueError, match="needs two members or more, got 1"):
-        intervals.crps_ensemble(one, one[0])
     with pytest.raises(ValueError, match="A spread needs two members or more, got 1"):
         intervals.spread_skill(one, one, 1)
     with pytest.raises(ValueError, match="1 of 1 predictions are not finite"):
