@@ -75,9 +75,11 @@ def write(store: Store, path: str, window: xr.Dataset) -> bool:
         return True
     window = _recoded(window, old)
     added = _added(window, old)
+    there = old
     if added:
         _create(store, path, xr.Dataset(added))
-    if not _update(store, path, window) and not added:
+        there = read(store, path)
+    if not _update(store, path, window, there) and not added:
         return False
     _describe(group, old, window)
     return True
@@ -215,10 +217,9 @@ def _added(window: xr.Dataset, old: xr.Dataset) -> dict[str, xr.Variable]:
     return added
 
 
-def _update(store: Store, path: str, window: xr.Dataset) -> bool:
-    """Write what differs from the group; return whether anything did."""
+def _update(store: Store, path: str, window: xr.Dataset, old: xr.Dataset) -> bool:
+    """Write what differs from the group, ``old``; return whether anything did."""
     group = zarr.open_group(store, mode="r+", path=path or None)
-    old = read(store, path)
     axes = _axes(old, window)
     places = {dim: np.searchsorted(axis, window[dim]) for dim, axis in axes.items()}
     news = {dim: places[dim] >= old.sizes[dim] for dim in axes}
