@@ -63,6 +63,7 @@ def write(sink_map: xr.Dataset, out: Path, *, overwrite: bool = False) -> Path:
         write_netcdf(for_netcdf(sink_map), stage / netcdf.name)
         stores.force_to_disk(stage)
         _replace([store, netcdf], stage)
+        stores.flush(store.parent)
     except OSError as error:
         raise _unwritable(store.parent, error) from error
     finally:

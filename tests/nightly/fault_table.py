@@ -25,7 +25,8 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 FAULTS, NIGHT = "tests/nightly/test_faults.py", "tests/nightly/test_night.py"
 ARRIVALS = "tests/data/test_arrivals.py"
 TRANSFER = "tests/data/fetching/test_transfer.py"
-MIRRORED = "tests/nightly/test_mirror.py"
+MIRRORED, JOURNAL = "tests/nightly/test_mirror.py", "tests/nightly/test_journal.py"
+PUBLISH = "tests/nightly/test_publish.py"
 FORCING, LOCK = "tests/data/test_forcing_archive.py", "tests/nightly/test_lock.py"
 SOURCE = f"{FAULTS}::test_a_faulty_source_is_named_and_the_map_stays"
 BAD = f"{ARRIVALS}::test_a_bad_month_is_refused_and_the_old_state_stays"
@@ -67,6 +68,7 @@ ROWS: Sequence[tuple[str, Sequence[str]]] = (
     ]),
     ("power cut: fsync before rename", [
         f"{FAULTS}::test_everything_is_on_disk", f"{TRANSFER}::test_a_file_is_on_disk",
+        f"{JOURNAL}::test_status_is_on_disk", f"{PUBLISH}::test_all_of_a_map_is_on",
     ]),
     ("stale lock of a dead process", [f"{LOCK}::test_the_lock_of_a_dead"]),
     ("forcing restored from yesterday's backup", [

@@ -1,6 +1,7 @@
 """What a night leaves behind: whole lines, whole files, figures of health."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,6 +71,30 @@ def test_status_keeps_what_a_failed_night_does_not_know(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "health.prom",
         "status.json",
+    ]
+
+
+def test_status_is_on_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    flush, rename = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        done.append(f"flush {Path(f'/proc/self/fd/{handle}').readlink().name}")
+        flush(handle)
+
+    def named(path: Path, target: Path) -> Path:
+        done.append(f"name {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", named)
+    journal.conclude(tmp_path, WELL)
+    assert done == [
+        step
+        for file in ("status.json", "health.prom")
+        for step in (f"flush .{file}.part", f"name {file}", f"flush {tmp_path.name}")
     ]
 
 

@@ -121,6 +121,33 @@ def test_any_other_failure_leaves_nothing_either(
     assert names(tmp_path) == []
 
 
+def test_all_of_a_map_is_on_disk_before_it_has_its_name(
+    sink_map: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[str] = set()
+    on_disk: list[int] = []
+    flush, swap = os.fsync, publish._swap
+
+    def fsync(handle: int) -> None:
+        place = Path(f"/proc/self/fd/{handle}").readlink()
+        flushed.add(str(place.relative_to(tmp_path)))
+        flush(handle)
+
+    def swapped(one: Path, two: Path) -> None:
+        parts = [one, *one.rglob("*")]
+        on_disk.append(len(parts))
+        assert {str(part.relative_to(tmp_path)) for part in parts} <= flushed
+        swap(one, two)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(publish, "_swap", swapped)
+    publish.write(sink_map, tmp_path)
+    assert len(on_disk) == 2  # the store and the netCDF file
+    assert min(on_disk) == 1
+    assert max(on_disk) > 10
+    assert "." in flushed  # the folder that tells their names
+
+
 def test_failed_rename_puts_the_old_map_back(
     sink_map: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
