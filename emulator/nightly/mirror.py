@@ -340,9 +340,9 @@ def _remove_old(root: Path, keep: int) -> None:
     """Remove the oldest exports, but never the newest or one that is read."""
     last = newest(root)
     others = [
-        path
-        for path in (root / EXPORTS).iterdir()
-        if not path.name.startswith(".") and path.resolve() != last
+        store.parent
+        for store in (root / EXPORTS).glob(f"*/{MIRROR}")
+        if not store.parent.name.startswith(".") and store.parent.resolve() != last
     ]
     # Of the store, whose time does not change when what is beside it goes.
     others.sort(key=lambda path: (path / MIRROR).stat().st_mtime_ns, reverse=True)

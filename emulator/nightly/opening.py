@@ -39,7 +39,8 @@ def open_sink(
     if as_of is not None:
         raise StoreError(
             f"There is no archive at or beside {path}, which alone knows past nights. "
-            f"Leave out as_of, or give the folder of a deployment."
+            f"Leave out as_of, or give the folder of a deployment, or the URL of its "
+            f"archive."
         )
     if repository.is_remote(path):
         return bucket.open_latest(str(path))

@@ -75,10 +75,13 @@ def test_forcing_of_nights_that_can_be_opened_stays(
         told = json.loads(sink_map.attrs["vintage"])["land"]["forcing snapshot"]
         forcing = forcing_archive.read(archive_of(made.root, "land"), told)
         assert forcing["time"][-1] == sink_map["time"][-1]
-    # The vintages are predicted again from what they knew.
+    # The vintages are predicted again from what they knew, and beside all that others
+    # read: the URLs are not asked for anything.
     again = tmp_path / "again"
+    place = "s3://nowhere/deployment"
+    settings = replace(settings, archive_url=place, mirror_url=place)
     days = (moment("2008-11-01"), moment("2008-12-31"))
-    outcomes = replay(made.settings, Places(), again, *days)
+    outcomes = replay(settings, Places(), again, *days)
     assert [outcome.changed for outcome in outcomes] == [True, True, True]
     for name in ("v2008-11", "v2008-12"):
         one, two = (emulator.open_sink(root, name) for root in (made.root, again))
