@@ -50,7 +50,6 @@ from emulator.data.stores import (
     filling,
     folder_of,
     layout,
-    with_empty,
 )
 from emulator.data.teachers import (
     Labels,
@@ -71,6 +70,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _LABEL_DIMS = ("simulation", "teacher", "time", "lat", "lon")
+_WEATHER_DIMS = ("weather_time", "lat", "lon")
 
 
 def prepare(
@@ -146,12 +146,17 @@ def _write(
         },
         attrs=root_attributes(settings, TRAINING_SCHEMA, sources, data_root),
     )
-    weather_dims = ("weather_time", "lat", "lon")
-    store = with_empty(store, settings.forcing_variables, weather_dims)
+    weather_shape = (store.sizes["weather_time"], *grid.shape)
     shape = (len(settings.simulations), len(sources.teachers), months.size, *grid.shape)
     empty = {
-        flux: Empty(_LABEL_DIMS, shape, attributes(flux, {}))
-        for flux in settings.fluxes
+        **{
+            name: Empty(_WEATHER_DIMS, weather_shape, {})
+            for name in settings.forcing_variables
+        },
+        **{
+            flux: Empty(_LABEL_DIMS, shape, attributes(flux, {}))
+            for flux in settings.fluxes
+        },
     }
     earlier = Earlier(path.parent, path)
     with (
@@ -257,10 +262,14 @@ def prepare_forcing(
             coords=_coordinates(grid, forcing.months),
             attrs=root_attributes(settings, FORCING_SCHEMA, sources, data_root),
         )
-        store = with_empty(store, settings.forcing_variables, ("time", "lat", "lon"))
+        shape = (forcing.months.size, *grid.shape)
+        empty = {
+            name: Empty(("time", "lat", "lon"), shape, {})
+            for name in settings.forcing_variables
+        }
         with (
             computing(dask or DaskSettings()) as computer,
-            filling(store, {}, path, resumes=True) as group,
+            filling(store, empty, path, resumes=True) as group,
         ):
             weather = write_forcing(
                 forcing,

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -125,8 +125,6 @@ def filling(
             zarr_format=3,
             consolidated=False,
             encoding=_encoding(store),
-            # What stands for values to come (``with_empty``) is never computed.
-            compute=not store.chunks,
         )
         group = zarr.open_group(stage, mode="r+")
         for name, field in empty.items():
@@ -144,23 +142,6 @@ def filling(
         yield group
         gather(stage)
         zarr.consolidate_metadata(group.store)
-
-
-def with_empty(
-    store: xr.Dataset, names: Sequence[str], dims: tuple[str, ...]
-) -> xr.Dataset:
-    """Return a data set with float32 variables that ``filling`` leaves to be written.
-
-    Args:
-        store: Has a coordinate for each dimension.
-        names: Of the variables.
-        dims: Their dimensions, ending with lat and lon.
-    """
-    from dask.array.wrap import zeros
-
-    shape = tuple(store.sizes[dim] for dim in dims)
-    values = zeros(shape, dtype="f4", chunks=layout(dims, shape)[1])
-    return store.assign(dict.fromkeys(names, (dims, values)))
 
 
 def folder_of(group: zarr.Group) -> Path:
