@@ -329,7 +329,7 @@ def by_year(taken: Tensor) -> Tensor:
 
 def over_year(taken: Tensor) -> Tensor:
     """Return what each month and the eleven before it took up, (sample, time, ...)."""
-    before = torch.zeros_like(taken[:, : MONTHS_PER_YEAR - 1])
+    before = taken.new_zeros(taken.shape[0], MONTHS_PER_YEAR - 1, *taken.shape[2:])
     return torch.cat([before, taken], dim=1).unfold(1, MONTHS_PER_YEAR, 1).sum(dim=-1)
 
 
