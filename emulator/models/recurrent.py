@@ -120,11 +120,7 @@ class Recurrent(nn.Module):
 
 
 class GatedState(nn.Module):
-    """A GRU whose first state is a function of teacher and place.
-
-    Source: Cho et al. (2014), arXiv:1406.1078, with the reset gate after the matrix
-        product, as ``torch.nn.GRU`` has it.
-    """
+    """A GRU whose first state is a function of teacher and place."""
 
     def __init__(self, settings: RecurrentSettings) -> None:
         """Make the layers, with weights from the global generator."""
@@ -141,51 +137,8 @@ class GatedState(nn.Module):
     def forward(self, series: Tensor, context: Tensor) -> Tensor:
         """Map (time, series, width) and (series, width) to (time, series, width)."""
         start = self.start(context).view(len(context), self.layers, -1)
-        first = start.transpose(0, 1).contiguous().tanh()
-        if self._can_step(series):
-            return self._stepped(series, first)
-        encoded, _ = self.gru(series, first)
+        encoded, _ = self.gru(series, start.transpose(0, 1).contiguous().tanh())
         return cast("Tensor", encoded)
-
-    def _can_step(self, series: Tensor) -> bool:
-        """Return whether `_stepped` serves: where nothing is learned, on a CPU."""
-        return (
-            not (self.training or torch.is_grad_enabled())
-            and series.device.type == "cpu"
-            and series.dtype == torch.float32
-            and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        )
-
-    def _stepped(self, series: Tensor, first: Tensor) -> Tensor:
-        """Return what ``self.gru`` returns, to rounding, in half the time.
-
-        ``nn.GRU`` multiplies with MKL, which on processors of AMD reaches half the
-        speed of oneDNN, and takes a tanh that is ten times slower than the sigmoid.
-
-        Args:
-            series: (time, series, width).
-            first: State before the first step of each layer; (layer, series, width).
-        """
-        linear = torch.ops.aten.mkldnn_linear
-        width = self.gru.hidden_size
-        for layer in range(self.layers):
-            weights = [
-                getattr(self.gru, f"{name}_l{layer}").detach().to_mkldnn()
-                for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-            ]
-            hidden = first[layer]
-            states = torch.empty_like(series, memory_format=torch.contiguous_format)
-            for step, entering in enumerate(series):
-                given = linear(entering.to_mkldnn(), *weights[:2]).to_dense()
-                kept = linear(hidden.to_mkldnn(), *weights[2:]).to_dense()
-                gates = given[:, : 2 * width].add_(kept[:, : 2 * width]).sigmoid_()
-                reset, update = gates[:, :width], gates[:, width:]
-                new = given[:, 2 * width :].addcmul_(kept[:, 2 * width :], reset)
-                # tanh(x) = 2 sigmoid(2 x) - 1
-                new = new.mul_(2).sigmoid_().mul_(2).sub_(1)
-                hidden = torch.lerp(new, hidden, update, out=states[step])
-            series = states
-        return series
 
 
 class DilatedConvolutions(nn.Module):

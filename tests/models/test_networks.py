@@ -243,17 +243,3 @@ def test_base_settings_are_no_model() -> None:
         model_name(ModelSettings())
     with pytest.raises(NotImplementedError, match="does not build"):
         ModelSettings().build(shape())
-
-
-@pytest.mark.parametrize("name", ["gru", "gru2"])
-def test_answers_without_gradients_are_those_with_them(name: str) -> None:
-    network = loud(build_network(SMALL[name], shape()))
-    given = inputs(12, GRID[0] * GRID[1])
-    learning = network(*given)
-    with torch.no_grad():
-        answering = network(*given)
-        torch.testing.assert_close(answering, learning, rtol=0, atol=2e-6)
-        # Dropout, where there is any, is the GRU's own affair.
-        torch.testing.assert_close(network.train()(*given), learning)
-    assert learning.requires_grad
-    assert not answering.requires_grad
