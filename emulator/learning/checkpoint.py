@@ -78,9 +78,22 @@ class Checkpoint:
     about: dict[str, Any]
 
     def network(self) -> nn.Module:
-        """Return the network with its weights, in evaluation mode."""
+        """Return the network with its weights, in evaluation mode.
+
+        Raises:
+            CheckpointError: If the weights are those of another network, as where a
+                version of the package changed it.
+        """
         network = build_network(self.model, self.shape)
-        network.load_state_dict(self.weights)
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            found = self.about.get("code_version", "unknown")
+            raise CheckpointError(
+                f"The weights of a network trained with version {found} do not fit "
+                f"the network as this version builds it. Remove the run and train "
+                f"again, or use the version that wrote it."
+            ) from error
         return network.eval()
 
 

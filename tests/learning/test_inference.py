@@ -303,6 +303,18 @@ def test_old_damaged_and_missing_checkpoints_are_refused(
         open_run(changed)
 
 
+def test_weights_of_another_version_of_the_network_are_refused(run: Path) -> None:
+    found = load_checkpoint(checkpoint_paths(run)[0])
+    name, *others = found.weights
+    kept = {each: found.weights[each] for each in others}
+    about = {**found.about, "code_version": "0.0.7"}
+    with pytest.raises(
+        CheckpointError, match=r"version 0\.0\.7 do not fit the n"
+    ):
+        replace(found, weights=kept, about=about).network()
+    assert found.network().state_dict()[name].equal(found.weights[name])
+
+
 def test_members_of_different_runs_are_refused(run: Path, tmp_path: Path) -> None:
     for seed, path in enumerate(checkpoint_paths(run)):
         content = torch.load(path, weights_only=True)
