@@ -308,9 +308,7 @@ def test_weights_of_another_version_of_the_network_are_refused(run: Path) -> Non
     name, *others = found.weights
     kept = {each: found.weights[each] for each in others}
     about = {**found.about, "code_version": "0.0.7"}
-    with pytest.raises(
-        CheckpointError, match=r"version 0\.0\.7 do not fit the n"
-    ):
+    with pytest.raises(CheckpointError, match=r"version 0\.0\.7 do not fit the n"):
         replace(found, weights=kept, about=about).network()
     assert found.network().state_dict()[name].equal(found.weights[name])
 
