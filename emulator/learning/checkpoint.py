@@ -149,13 +149,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"There is no checkpoint {path}. Train the run to its end, or give the "
             f"folder of another."
         ) from error
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"{path} is damaged or no checkpoint of this package "
             f"({type(error).__name__}). Remove it and train again, or copy it again."

@@ -46,6 +46,7 @@ from emulator.data.readers.era5_quantities import (
     UNITS,
     needed,
 )
+from emulator.data.readers.plausible import mean_of
 from emulator.data.readers.products import Offering, Piece, Told
 from emulator.data.readers.steps import StepFile
 from emulator.data.readers.zipped import SUFFIXES, unpack
@@ -252,8 +253,7 @@ def _times(files: Sequence[StepFile], measure: str) -> list[np.datetime64]:
 
 def _require_day(values: Array, grid: Grid, name: str, when: np.datetime64) -> None:
     """Refuse means of hours: the Climate Data Store makes days of either kind."""
-    weight = np.where(np.isnan(values[0]), 0.0, grid.cell_area())
-    mean = float(np.nansum(values[0] * weight) / max(weight.sum(), 1.0))
+    mean = mean_of(values[0], grid)
     usual = _USUAL_DAY[name]
     if not mean > usual / np.sqrt(24):
         raise UserError(

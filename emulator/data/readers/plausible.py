@@ -25,6 +25,12 @@ warmth holds about 0.01, and lacks some 500 Pa; the wind over sea is 7 to 8 m s-
 of it over land. Other units are off by more: degC, mm a day, hPa, g kg-1, amounts."""
 
 
+def mean_of(values: NDArray[np.float64], grid: Grid) -> float:
+    """Return the mean over the area that has values; (lat, lon), NaN where none is."""
+    weight = np.where(np.isnan(values), 0.0, grid.cell_area())
+    return float(np.nansum(values * weight) / max(weight.sum(), 1.0))
+
+
 def require_plausible(
     name: str, values: NDArray[np.float64], grid: Grid, what: str
 ) -> None:
@@ -39,8 +45,7 @@ def require_plausible(
     Raises:
         GateError: If the mean over what has values lies elsewhere.
     """
-    weight = np.where(np.isnan(values), 0.0, grid.cell_area())
-    mean = float(np.nansum(values * weight) / max(weight.sum(), 1.0))
+    mean = mean_of(values, grid)
     low, high = GLOBAL_MEANS[name]
     if not low <= mean <= high:
         units = VARIABLES[name].units

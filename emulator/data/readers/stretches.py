@@ -5,6 +5,7 @@ Which months there are is told by time axes, before values are read.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -81,6 +82,11 @@ class FileSeries:
 
     def months(self) -> Months:
         """Return the months there are: see ``Series``."""
+        return self._months
+
+    @cached_property
+    def _months(self) -> Months:
+        """Told once: where axes do not tell, the whole series is read for it."""
         wanted = self.years or self.entry.label_years(None)
         held = months_held(self.entry, self.variable, self.data_root, wanted)
         # Where axes do not tell, or not what is wanted, reading says what is wrong.
@@ -100,7 +106,7 @@ class FileSeries:
         step = max(1, STRETCH_BYTES // year_bytes)
         first, last = _span(months)
         is_open = self.years is None and (self.entry.years or (0, None))[1] is None
-        end = int(years_of(self.months()[-1:])[0]) if is_open else None
+        end = int(years_of(self._months[-1:])[0]) if is_open else None
         for begin in range(first, last + 1, step):
             until = min(begin + step - 1, last)
             # The last year of an open series may not be over.
