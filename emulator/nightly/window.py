@@ -93,8 +93,17 @@ def _step(dims: tuple[Any, ...]) -> str | None:
 
 def _axes(old: xr.Dataset, window: xr.Dataset) -> Steps:
     """Return the steps that the group will have."""
-    shared = [str(dim) for dim in old.dims if dim in window.dims and _step((dim,))]
+    shared = [dim for dim in _growing(old) if dim in window.dims]
     return {dim: np.union1d(old[dim], window[dim]) for dim in shared}
+
+
+def _growing(old: xr.Dataset) -> list[str]:
+    """Return the dimensions along which a group grows, by name.
+
+    A group gives its variables in the order in which their metadata were read, which
+    is not the same twice.
+    """
+    return sorted(str(dim) for dim in old.dims if _step((dim,)))
 
 
 def _other_layout(old: xr.Dataset, window: xr.Dataset) -> str:
@@ -103,10 +112,10 @@ def _other_layout(old: xr.Dataset, window: xr.Dataset) -> str:
     for dim, axis in axes.items():
         if not np.array_equal(axis[: old.sizes[dim]], old[dim]):
             return f"some of its {dim} are new, but before the archive's last"
-    for dim in (set(old.indexes) & set(window.indexes)) - set(axes):
+    for dim in sorted((set(old.indexes) & set(window.indexes)) - set(axes)):
         if not old[dim].variable.equals(window[dim].variable):
             return f"its {dim} differs"
-    for name in map(str, {**old.variables, **window.variables}):
+    for name in sorted(map(str, {**old.variables, **window.variables})):
         both = [part.variables.get(name) for part in (old, window)]
         there = [field for field in both if field is not None]
         if all(_step(field.dims) not in axes for field in there):
@@ -119,7 +128,7 @@ def _other_layout(old: xr.Dataset, window: xr.Dataset) -> str:
 
 
 def _require_all_steps(old: xr.Dataset, window: xr.Dataset, reason: str) -> None:
-    for dim in filter(lambda dim: _step((dim,)), old.dims):
+    for dim in _growing(old):
         given = window[dim].to_numpy() if dim in window.dims else np.array([])
         if lost := old.sizes[dim] - int(np.isin(old[dim], given).sum()):
             raise StoreError(
