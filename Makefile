@@ -4,11 +4,13 @@
 #              on Linux the one with CUDA (gigabytes). For a machine without a GPU:
 #              make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # PYTHON       the Python that makes the environment, 3.11 or newer.
+# WORKERS      processes of `make test`; each takes 1 to 2 GB.
 # EXTRAS       further extras for `make setup`, e.g. EXTRAS=grib,slurm
 
 PYTHON ?= python3
 TORCH_INDEX ?=
 EXTRAS ?=
+WORKERS ?= 2
 
 ENV := .venv
 BIN := $(ENV)/bin
@@ -36,7 +38,7 @@ demo: $(CORE) ## The whole path on a simulated Earth, in minutes on two cores
 	$(BIN)/sink-emulator demo
 
 test: $(CORE)-dev ## The quick tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-all: $(CORE)-dev ## All tests, the slow ones too
 	$(BIN)/python -m pytest -m "slow or not slow"
