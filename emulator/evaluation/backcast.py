@@ -262,7 +262,6 @@ def backcast(
     cut = partial(cut_store, growth_years=settings.delays.co2_years)
     editions = sorted({delays.appeared(issue.known.labels) for issue in issues})
     folder = run_dir / FOLDER / _digest(settings, run, store, delays, editions[0])
-    inherits = _inherits_steps(settings, run)
     steps: dict[int, int] = {}
     found: dict[Month, Emulator] = {}
     offsets: dict[Month, Array] = {}
@@ -275,7 +274,7 @@ def backcast(
             store,
             each,
             partial(cut, known=known),
-            steps if inherits else {},
+            steps if settings.choose == "first" else {},
         )
         emulator = load_emulator(each, device=device)
         steps = {one.about["seed"]: one.about["step"] for one in emulator.members}
@@ -417,16 +416,6 @@ def _settings(
         weak = replace(weak, weight=0.0, regional_weight=0.0)
     learning = replace(run.learning, refit=True, label_fraction=1.0, weak=weak)
     return replace(run, split=split, learning=learning)
-
-
-def _inherits_steps(settings: BackcastSettings, run: TrainSettings) -> bool:
-    """Return whether editions are fitted for the steps that the first one chose.
-
-    A fit for given steps leaves weak labels out, so that of a table's totals the first
-    edition alone would learn.
-    """
-    weak = run.learning.weak
-    return settings.choose == "first" and not (weak.is_used and weak.workbook)
 
 
 def _require_table(path: str, delay: int, known: Known) -> None:

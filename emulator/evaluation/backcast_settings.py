@@ -71,8 +71,7 @@ class BackcastSettings:
             "2023-07/2024-06".
         delays: When each thing appears.
         choose: At which edition of the labels the steps of the fit are chosen on
-            validation years: "each", or the "first", whose choice later ones keep
-            unless they learn from a budget's table (``learning.weak.workbook``).
+            validation years: "each", or the "first", whose choice later ones keep.
         validation_years: The last years of the known labels, on which steps are
             chosen before all known years are learned.
         adjust_years: Last known years over which the networks are moved to the level

@@ -29,7 +29,7 @@ from emulator.evaluation.hindcast import covered, hidden_cells
 from emulator.evaluation.scorecard import find_run, find_store
 from emulator.evaluation.settings import CalibrateSettings
 from emulator.evaluation.task import Array, Mask
-from emulator.learning.fit import refit, training_cube
+from emulator.learning.fit import refit, training_cube, with_known_labels
 from emulator.learning.inference import Emulator, load_emulator
 from emulator.learning.offered import require_cube
 from emulator.learning.settings import settings_from_dict
@@ -76,7 +76,8 @@ def calibrate_run(
     store = find_store(settings.store or emulator.first.about["store"], stores_root)
     train = settings_from_dict(emulator.first.settings)
     subject = forecasts.subject_of(emulator)
-    cube = training_cube(train, store)
+    whole = training_cube(train, store)
+    cube = with_known_labels(whole, train)
     require_cube(cube, emulator.first)
     offered = np.intersect1d(
         years_but_test(train.years()),
@@ -90,7 +91,8 @@ def calibrate_run(
     for origin in origins:
         log.info("Forecasting from the end of %d.", origin)
         folder = run_dir / ORIGINS_FOLDER / str(origin)
-        refit(train, cube, store, offered[offered <= origin], steps, folder)
+        years = offered[offered <= origin]
+        refit(train, whole, store, years, steps, folder, until=origin)
         members = load_emulator(folder, device=settings.device)
         after = np.isin(years_of(cube.months), truth_years(offered, origin, leads))
         found[origin] = forecasts.forecast(members, cube, subject, after)

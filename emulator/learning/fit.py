@@ -82,7 +82,7 @@ def train(
         log.info("Found %s finished.", run_dir)
         return run_dir
     _warn_of_idle(settings)
-    cube = _whole_cube(settings, store, cut)
+    cube = training_cube(settings, store, cut)
     known = with_known_labels(cube, settings)
     weak = _weak_labels(settings, cube, known)
     drift = json.dumps(control_drifts(store))
@@ -134,10 +134,11 @@ def refit(
     years: NDArray[np.int64],
     steps: Mapping[int, int],
     folder: Path,
+    until: int | None = None,
 ) -> Path:
     """Train members anew on some years, without a choice of their own.
 
-    Weak labels are left out: the years after an origin are what it is judged by.
+    All else is as ``train`` fits again with ``learning.refit``.
 
     Args:
         settings: The run.
@@ -147,40 +148,51 @@ def refit(
         steps: Steps of each member, by seed.
         folder: Where the members go, as into a run's folder; those that are finished
             there are left alone.
+        until: Last year of which labels, annual totals and forcing without labels are
+            known; None = of all that the cube holds.
 
     Returns:
         ``folder``.
 
     Raises:
-        SettingsError: If no month is left to learn from, or the training diverges.
+        SettingsError: If no month is left to learn from, weak labels have no unit, or
+            the training diverges.
         CheckpointError: If the state to resume from is damaged.
     """
     # Fits behind a run, such as those of a calibration, are no runs to be tracked.
     settings = replace(settings, logger=LoggerSettings())
     folder.mkdir(parents=True, exist_ok=True)
+    folders = {seed: folder / "members" / str(seed) for seed in steps}
+    missing = [s for s in steps if not (folders[s] / CHECKPOINT_FILE).exists()]
+    if not missing:
+        return folder
+    known = with_known_labels(cube, settings)
+    weak = _weak_labels(settings, cube, known, until)
     part = np.isin(years_of(cube.months), years)
     fitted_on = f"labels of {years.min()} to {years.max()}"
     with _computing(settings.machine.threads):
-        for seed, stop in steps.items():
-            member = folder / "members" / str(seed)
-            if (member / CHECKPOINT_FILE).exists():
-                continue
+        for seed in missing:
             log.info("Training member %d on %s.", seed, fitted_on)
-            metrics = MetricsFile(folder / METRICS_FILE, seed, "refit")
-            # Later forcing was not known at this origin.
-            until = int(max(years))
             outcome = run_stage(
-                settings, cube, part, None, stop, member, metrics, until
+                settings,
+                known,
+                part,
+                None,
+                steps[seed],
+                folders[seed],
+                MetricsFile(folder / METRICS_FILE, seed, "refit"),
+                until,
+                weak,
             )
             checkpoint = _checkpoint(
-                settings, cube, store, outcome, seed, np.nan, fitted_on
+                settings, known, store, outcome, seed, np.nan, fitted_on, weak
             )
-            save_checkpoint(checkpoint, member / CHECKPOINT_FILE)
+            save_checkpoint(checkpoint, folders[seed] / CHECKPOINT_FILE)
     return folder
 
 
 def training_cube(settings: TrainSettings, store: Path, cut: Cut | None = None) -> Cube:
-    """Return the cube of the run's variables, simulations and known labels.
+    """Return the cube of the run's variables and simulations, with all labels.
 
     Args:
         settings: The run.
@@ -191,39 +203,6 @@ def training_cube(settings: TrainSettings, store: Path, cut: Cut | None = None) 
         SettingsError: If settings ask for what the data do not offer.
         StoreError: If the store cannot serve the run.
     """
-    return with_known_labels(_whole_cube(settings, store, cut), settings)
-
-
-def with_known_labels(cube: Cube, settings: TrainSettings) -> Cube:
-    """Return the cube without the labels that are withheld from the run."""
-    learning = settings.learning
-    if learning.label_fraction == 1:
-        return cube
-    split = settings.years()
-    if learning.labels_withheld == "late":
-        return withhold_late(cube, split)
-    return withhold_random(cube, split, learning.label_fraction, settings.seed)
-
-
-def _weak_labels(
-    settings: TrainSettings, whole: Cube, known: Cube
-) -> WeakLabels | None:
-    """Return the annual totals that the run learns from."""
-    split = settings.split.years(settings.model.memory)
-    return gather_weak(
-        settings.learning.weak,
-        whole,
-        known,
-        years_but_test(split),
-        np.union1d(split.years("test"), split.years("withheld")),
-        settings.years().years("train"),
-        settings.model.memory,
-        scaled_by_own=settings.model.label_climatology != "none",
-    )
-
-
-def _whole_cube(settings: TrainSettings, store: Path, cut: Cut | None) -> Cube:
-    """Return the cube with all labels that ``cut`` leaves in the store."""
     data, model = settings.data, settings.model
     _require_offered("model.fluxes", model.fluxes, data.fluxes)
     _require_offered("model.forcing", model.forcing, data.forcing_variables)
@@ -249,6 +228,35 @@ def _whole_cube(settings: TrainSettings, store: Path, cut: Cut | None) -> Cube:
         weather=cube.weather[rows],
         co2=cube.co2[rows],
         slow=cube.slow[rows],
+    )
+
+
+def with_known_labels(cube: Cube, settings: TrainSettings) -> Cube:
+    """Return the cube without the labels that are withheld from the run."""
+    learning = settings.learning
+    if learning.label_fraction == 1:
+        return cube
+    split = settings.years()
+    if learning.labels_withheld == "late":
+        return withhold_late(cube, int(years_but_test(split)[-1]))
+    return withhold_random(cube, split, learning.label_fraction, settings.seed)
+
+
+def _weak_labels(
+    settings: TrainSettings, whole: Cube, known: Cube, until: int | None = None
+) -> WeakLabels | None:
+    """Return the annual totals that the run learns from, of years up to ``until``."""
+    split = settings.split.years(settings.model.memory)
+    return gather_weak(
+        settings.learning.weak,
+        whole,
+        known,
+        years_but_test(split),
+        np.union1d(split.years("test"), split.years("withheld")),
+        settings.years().years("train"),
+        settings.model.memory,
+        scaled_by_own=settings.model.label_climatology != "none",
+        until=until,
     )
 
 

@@ -29,6 +29,7 @@ from emulator.learning.batch import TrainingData, gather_inputs
 from emulator.learning.losses import AnnualLoss, region_areas
 from emulator.learning.sampler import Sampler
 from emulator.learning.weak_settings import WeakSettings
+from emulator.learning.withheld import withhold_late
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def gather_weak(
     memory: int,
     *,
     scaled_by_own: bool,
+    until: int | None = None,
 ) -> WeakLabels | None:
     """Return the weak labels of a run, None where there is none.
 
@@ -96,6 +98,7 @@ def gather_weak(
         memory: Months of known forcing that a year needs before it.
         scaled_by_own: Whether the unit of a teacher's answers comes from monthly labels
             of its own (``model.label_climatology``).
+        until: Last year whose total was known, for a fit as of then; None = of all.
 
     Raises:
         SettingsError: If years or a workbook were asked for and give no weak label, a
@@ -113,6 +116,9 @@ def gather_weak(
         )
     if settings.years:
         years = np.arange(settings.years[0], settings.years[1] + 1)
+    if until is not None:
+        whole = withhold_late(whole, until)
+        years, train = years[years <= until], train[train <= until]
     cells = _cells(whole)
     # Labels of other years are in the cube, but they judge what was learned.
     learned = _of_years(known, train)
@@ -127,6 +133,8 @@ def gather_weak(
     there = totals[asked[:, 0], asked[:, 1], year_places(whole.months)[asked[:, 2]]]
     windows = asked[there.isfinite().any(dim=-1).any(dim=-1).numpy()]
     if not len(windows):
+        if until is not None:
+            return None
         if settings.years or settings.workbook:
             raise SettingsError(
                 f"No weak label is left: of the years {_span(years)} none has a total "
@@ -260,8 +268,8 @@ def _require_labels(known: Cube, windows: NDArray[np.int64]) -> None:
     if alone:
         raise SettingsError(
             f"No training year has a monthly label of {alone}, only weak ones, so its "
-            f"answers have no unit. Set model.label_climatology=none, or keep more "
-            f"labels."
+            f"answers have no unit. Set model.label_climatology=none, keep more "
+            f"labels, or calibrate from later origins."
         )
 
 
@@ -387,7 +395,8 @@ def _unit(totals: Tensor, cube: Cube) -> Tensor:
     if unit[:, known].isnan().any():
         raise SettingsError(
             f"Weak labels of {', '.join(cube.fluxes)} hold no two years in a row, so "
-            f"that nothing says what they vary by. Widen learning.weak.years."
+            f"that nothing says what they vary by. Widen learning.weak.years, or "
+            f"calibrate from later origins."
         )
     # Totals that are not known, or those of a band without cells, weigh nothing.
     return torch.where(unit > 0, unit, 1.0)

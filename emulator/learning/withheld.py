@@ -73,14 +73,14 @@ def keep_early(split: YearSplit, fraction: float) -> YearSplit:
     )
 
 
-def withhold_late(cube: "Cube", split: YearSplit) -> "Cube":
-    """Return the cube without labels after the last year that may be known.
+def withhold_late(cube: "Cube", last: int) -> "Cube":
+    """Return the cube without labels after a year.
 
     Args:
         cube: On the CPU; it is left as it is.
-        split: As ``keep_early`` returns it.
+        last: The last year that may be known.
     """
-    late = years_of(cube.months) > years_but_test(split)[-1]
+    late = years_of(cube.months) > last
     labels = cube.labels.clone()
     labels[:, :, torch.from_numpy(late)] = torch.nan
     return replace(cube, labels=labels)

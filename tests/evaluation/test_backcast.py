@@ -23,7 +23,6 @@ from emulator.evaluation.backcast import (
     Target,
     _answer,
     _digest,
-    _inherits_steps,
     _offset,
     _settings,
     backcast,
@@ -34,7 +33,7 @@ from emulator.evaluation.backcast import (
 from emulator.evaluation.backcast_known import cut_store
 from emulator.evaluation.backcast_settings import BackcastSettings, DelaySettings
 from emulator.evaluation.forecasts import Subject
-from emulator.learning.checkpoint import load_checkpoint
+from emulator.learning.checkpoint import Checkpoint, load_checkpoint
 from emulator.learning.inference import load_emulator
 from emulator.learning.settings import SplitSettings, TrainSettings
 from emulator.learning.weak_settings import WeakSettings
@@ -452,14 +451,32 @@ def test_a_budget_that_appeared_later_is_refused(
         _settings(run(weak=weak), ASKED, known)
 
 
-def test_editions_that_learn_from_a_table_choose_their_own_steps() -> None:
-    table = WeakSettings(weight=1.0, workbook="budget.xlsx")
-    assert ASKED.choose == "first"
-    assert _inherits_steps(ASKED, run())
-    # Without a table nothing weak is learned, whatever the weight.
-    assert _inherits_steps(ASKED, run(weak=WeakSettings(weight=1.0)))
-    assert not _inherits_steps(ASKED, run(weak=table))
-    assert not _inherits_steps(replace(ASKED, choose="each"), run())
+def test_editions_that_inherit_their_steps_learn_from_a_table_too(
+    store: Path, tmp_path: Path
+) -> None:
+    # The maps of ONE appear after 47 months, in November, its totals in a table of
+    # November 2003, which ends with 2002.
+    book = budget_workbook(tmp_path, range(1990, 2003), {"ONE": range(13)})
+    book = book.rename(tmp_path / book.name.replace("2024", "2003"))
+    weak = WeakSettings(weight=1.0, workbook=str(book), every=2)
+    delays = DelaySettings(teachers={"ONE": 47, "TWO": 10})
+    asked = replace(ASKED, months_known=[5, 12], periods=[], delays=delays)
+    whole = backcast(asked, run(weak=weak), store, tmp_path / "whole")
+    known = whole.estimates[-1].issue.known
+    other = write_store(without_later(world(), known), tmp_path / "tiny.zarr")
+    again = backcast(asked, run(weak=weak), other, tmp_path / "other")
+
+    def editions(found: Backcast) -> list[Checkpoint]:
+        return [load_checkpoint(path) for path in sorted(found.folder.rglob("*.pt"))]
+
+    first, last = editions(whole)
+    assert first.about["weak_years"]["S2"] == [2000, 2001, 2002]
+    assert last.about["weak_years"]["S2"] == [2001, 2002]
+    assert last.about["step"] == first.about["step"]
+    assert last.about["fitted_on"] == "labels of 1991 to 2003"
+    for mine, later in zip((first, last), editions(again), strict=True):
+        for name, weights in mine.weights.items():
+            assert torch.equal(later.weights[name], weights), name
 
 
 def test_networks_of_an_edition_learn_all_that_was_known() -> None:

@@ -20,6 +20,7 @@ from emulator.learning.checkpoint import load_checkpoint
 from emulator.learning.fit import train, training_cube
 from emulator.learning.inference import load_emulator
 from emulator.learning.settings import SplitSettings
+from emulator.learning.weak_settings import WeakSettings
 from tests.learning.runs import small_gru, tiny_settings
 from tests.worlds import tiny_store, tiny_world
 
@@ -148,6 +149,24 @@ def test_members_of_an_origin_saw_labels_up_to_it_only(run: Path) -> None:
             chosen = load_checkpoint(run / f"members/{seed}/emulator.pt")
             assert found.about["last_month"] == f"{origin}-12"
             assert found.about["step"] == chosen.about["step"]
+
+
+def test_members_of_an_origin_saw_weak_labels_up_to_it_only(tmp_path: Path) -> None:
+    # One teacher: of two, the years with labels of both would be too few.
+    world = tiny_world(first=1980).isel(teacher=[0])
+    store = write_store(world, tmp_path / "tiny.zarr")
+    weak = {"label_fraction": 0.7, "labels_withheld": "random"}
+    weak["weak"] = WeakSettings(weight=0.1)
+    train(tiny_settings(split=SPLIT, **QUICK | weak), store, tmp_path / "run")
+    calibrate(tmp_path / "run", store, origins=[1991, 1997], leads=6, level=0.8)
+    seen = {}
+    for name in ("members/0", "origins/1991/members/0", "origins/1997/members/0"):
+        about = load_checkpoint(tmp_path / "run" / name / "emulator.pt").about
+        seen[name[:12]] = about["weak_years"]["S2"]
+    every = seen["members/0"]
+    assert seen["origins/1991"] == [year for year in every if year <= 1991]
+    assert seen["origins/1997"] == [year for year in every if year <= 1997]
+    assert 0 < len(seen["origins/1991"]) < len(seen["origins/1997"]) < len(every)
 
 
 def test_factors_follow_from_the_errors_of_the_origins(run: Path, store: Path) -> None:

@@ -18,7 +18,7 @@ from emulator.data.readers.workbook import SinkSheet, Table, Workbook
 from emulator.data.windows import Cube
 from emulator.learning.batch import TrainingData, inputs_of_cube
 from emulator.learning.checkpoint import Checkpoint, load_checkpoint
-from emulator.learning.fit import train
+from emulator.learning.fit import refit, train, training_cube
 from emulator.learning.losses import AnnualLoss
 from emulator.learning.normalise import fit_normaliser
 from emulator.learning.sampler import Sampler
@@ -45,7 +45,11 @@ def early(cube: Cube) -> Cube:
 
 
 def gather(
-    cube: Cube, known: Cube | None = None, scaled: bool = True, **changes: Any
+    cube: Cube,
+    known: Cube | None = None,
+    scaled: bool = True,
+    until: int | None = None,
+    **changes: Any,
 ) -> WeakLabels | None:
     settings = WeakSettings(**{"weight": 1.0} | changes)
     return gather_weak(
@@ -57,6 +61,7 @@ def gather(
         TRAIN,
         memory=1,
         scaled_by_own=scaled,
+        until=until,
     )
 
 
@@ -250,6 +255,53 @@ def test_nothing_withheld_is_nothing_weak(caplog: pytest.LogCaptureFixture) -> N
     assert gather(cube, weight=0.0) is None
 
 
+def require_equal(found: WeakLabels, expected: WeakLabels) -> None:
+    for name in ("totals", "unit", "cells"):
+        torch.testing.assert_close(
+            getattr(found, name),
+            getattr(expected, name),
+            rtol=0,
+            atol=0,
+            equal_nan=True,
+        )
+    np.testing.assert_array_equal(found.windows, expected.windows)
+
+
+@pytest.mark.parametrize("later", [torch.nan, 1e3])
+def test_later_totals_were_not_known_at_an_earlier_date(later: float) -> None:
+    cube = small_cube(YEARS)
+    found = gather(cube, until=2012)
+    assert found is not None
+    assert found.about == "totals of the store's labels, 2008 to 2012"
+    assert found.totals[:, :, 13:].isnan().all()
+    cube.labels[:, :, torch.from_numpy(years_of(cube.months) > 2012)] *= later
+    again = gather(cube, until=2012)
+    assert again is not None
+    require_equal(again, found)
+    # Before the first of them there is none, whatever was asked for.
+    assert gather(cube, until=KNOWN) is None
+    assert gather(cube, until=2009, years=[2010, 2020]) is None
+
+
+@pytest.mark.parametrize("later", [np.nan, 1e3])
+def test_a_table_ends_at_an_earlier_date_too(
+    later: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Training years go on to 2007, but later ones do not move the table either.
+    cube = small_cube(YEARS, simulations=("S0", "S2"))
+    known = early(cube)
+    known.labels[:, :, torch.from_numpy(years_of(cube.months) == 2002)] = torch.nan
+    known.labels[:, :, torch.from_numpy(years_of(cube.months) == 2003)] = torch.nan
+    column = np.arange(1998.0, 2018.0)
+    found = from_table(monkeypatch, cube, {"ONE": column}, known, until=2005)
+    assert found.years == {"S0": [], "S2": [2002, 2003]}
+    spoiled = replace(known, labels=known.labels.clone())
+    spoiled.labels[:, :, torch.from_numpy(years_of(cube.months) > 2005)] *= later
+    column[2006 - 1998 :] *= later
+    again = from_table(monkeypatch, cube, {"ONE": column}, spoiled, until=2005)
+    require_equal(again, found)
+
+
 def test_impossible_weak_labels_say_why() -> None:
     cube = small_cube(YEARS)
     with pytest.raises(SettingsError, match=r"weak.simulations names \['S9'\], but"):
@@ -411,6 +463,55 @@ def test_a_stopped_run_with_weak_labels_ends_with_the_same_bits(
     assert found.about == whole.about
     for name, value in whole.weights.items():
         assert torch.equal(found.weights[name], value), name
+
+
+def test_a_fit_as_of_a_year_learns_from_weak_labels_up_to_it(
+    land_store: Path, tmp_path: Path
+) -> None:
+    settings = run_settings(weight=0.1, every=2)
+    settings.learning.labels_withheld = "random"
+    cube = training_cube(settings, land_store)
+    later = torch.from_numpy(years_of(cube.months) > 2000)[:, None, None]
+
+    def fitted(name: str, labels: Tensor) -> Checkpoint:
+        refit(
+            settings,
+            replace(cube, labels=labels),
+            land_store,
+            np.arange(1990, 2001),
+            {0: 4},
+            tmp_path / name,
+            until=2000,
+        )
+        return load_checkpoint(tmp_path / name / "members/0/emulator.pt")
+
+    found = fitted("clean", cube.labels)
+    years = found.about["weak_years"]
+    assert all(1990 <= year <= 2000 for each in years.values() for year in each)
+    assert len(years["S2"]) > 1
+    for name, value in (("none", torch.nan), ("wild", 1e3)):
+        again = fitted(name, torch.where(later, value * cube.labels, cube.labels))
+        for key, weights in found.weights.items():
+            assert torch.equal(again.weights[key], weights), key
+    settings.learning.weak = WeakSettings()
+    without = fitted("without", cube.labels)
+    assert not torch.equal(
+        without.weights["leave.weight"], found.weights["leave.weight"]
+    )
+
+
+def test_a_fit_for_given_steps_is_that_behind_a_choice(
+    land_store: Path, tmp_path: Path
+) -> None:
+    settings = run_settings(weight=0.1, every=2)
+    chosen = trained(settings, land_store, tmp_path / "run")
+    steps = {0: chosen.about["step"]}
+    cube = training_cube(settings, land_store)
+    refit(settings, cube, land_store, np.arange(1990, 1998), steps, tmp_path / "again")
+    again = load_checkpoint(tmp_path / "again/members/0/emulator.pt")
+    assert again.about["weak_labels"] == chosen.about["weak_labels"]
+    for name, weights in chosen.weights.items():
+        assert torch.equal(again.weights[name], weights), name
 
 
 def test_totals_that_hold_a_held_out_region_are_refused() -> None:
