@@ -4,6 +4,7 @@ No file of a provider was at hand: the files are generated, the server is ours.
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,9 @@ import pytest
 import yaml
 
 from emulator import cli
+from emulator.data.fetching import orders
 from emulator.data.fetching.lock import alone, read_lock, text_hash
+from emulator.data.fetching.space import gigabytes
 from tests.data import servers
 from tests.data import tiny_files as tiny
 from tests.data.servers import Server
@@ -103,6 +106,7 @@ def test_a_round_is_fetched_and_then_checked(
     code, out, err = command("fetch", "round", "accept=[round_2025]")
     assert (code, err) == (0, "")
     assert "4 of 4 files to fetch: " in out
+    assert " to spare" in out
     assert "files: 4 fetched" in out
     for path, content in files.items():
         assert (tmp_path / "data" / "round" / path).read_bytes() == content
@@ -135,6 +139,22 @@ def test_what_would_be_fetched_can_be_seen(
     assert not (tmp_path / "data").exists()
 
 
+def test_each_disk_is_told_of(
+    command: Command, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = offer(tmp_path, server)
+    (tmp_path / "data" / "round").mkdir(parents=True)
+    monkeypatch.setattr(orders, "file_system", lambda folder: len(folder.parts))
+    code, out, _ = command("fetch", "round", "accept=[round_2025]", "dry_run=true")
+    assert code == 0
+    size = gigabytes(sum(map(len, files.values())))
+    there = r"[\d.]+ [kMGT]B to spare"
+    told = (
+        rf"4 of 4 files to fetch: {size}; 0 bytes to data, {there}; {size} to data/rou"
+    )
+    assert re.search(told + rf"nd, {there}\n", out)
+
+
 def test_a_source_that_fails_exits_with_3(
     command: Command, server: Server, tmp_path: Path
 ) -> None:
@@ -155,15 +175,15 @@ def test_no_secret_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login me password hush\n")
+    netrc.write_text("machine data.example.org login me password hush\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
+    servers.plays_encrypted(server, monkeypatch)
+    base = "https://data.example.org/"
     server.does("a.nc", servers.wants_login(b"\x89HDF", "me:hush"))
     server.does("b.nc", servers.status(500))
-    server.does("c.nc", servers.redirects(f"{server.url}/a.nc?token=hush"))
-    write_entry(
-        tmp_path, fetch={"base": f"{server.url}/", "files": ["a.nc", "b.nc", "c.nc"]}
-    )
+    server.does("c.nc", servers.redirects(f"{base}a.nc?token=hush"))
+    write_entry(tmp_path, fetch={"base": base, "files": ["a.nc", "b.nc", "c.nc"]})
     code, out, err = command("fetch", "tiny", "--debug")
     assert code == 3
     assert "500 Internal Server Error" in err

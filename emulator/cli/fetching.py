@@ -26,7 +26,6 @@ from emulator.data.fetching.bring import Outcome, bring
 from emulator.data.fetching.lock import ChecksumLock, alone, read_lock
 from emulator.data.fetching.orders import (
     Need,
-    gigabytes,
     need,
     orders,
     require_accepted,
@@ -34,6 +33,7 @@ from emulator.data.fetching.orders import (
     with_lengths,
 )
 from emulator.data.fetching.request import script
+from emulator.data.fetching.space import gigabytes
 
 WIDTH = 88
 """Columns of licences and conditions."""
@@ -75,7 +75,7 @@ def _fetch(entries: Sequence[Entry], settings: CatalogCommand) -> None:
                 size = "" if file.bytes is None else f"  {gigabytes(file.bytes)}"
                 say(f"{order.folder / file.path}{size}")
         return
-    require_space(needed, data_root)
+    require_space(needed)
     with alone(data_root):
         lock = read_lock(data_root)
         _note_acceptance(lock, entries)
@@ -137,10 +137,14 @@ def _tell_elsewhere(entry: Entry, settings: CatalogCommand) -> None:
 def _needed(needed: Need, files: int) -> str:
     size = ("about " if needed.is_about else "") + gigabytes(needed.bytes)
     unknown = f" and {needed.unknown} of unknown length" if needed.unknown else ""
-    return (
-        f"{needed.files} of {files} files to fetch: {size}{unknown}; "
-        f"{gigabytes(needed.free)} free"
-    )
+    rooms = [f"{gigabytes(disk.spare)} to spare" for disk in needed.disks]
+    if len(rooms) > 1:
+        rooms = [
+            f"{gigabytes(disk.bytes)} to {disk.folder}, {room}"
+            for disk, room in zip(needed.disks, rooms, strict=True)
+        ]
+    told = "; ".join(rooms)
+    return f"{needed.files} of {files} files to fetch: {size}{unknown}; {told}"
 
 
 def _told(done: Sequence[Outcome], lock: ChecksumLock) -> str:

@@ -21,7 +21,7 @@ from emulator.carbon.errors import SourceError
 from emulator.carbon.timeaxis import as_months
 from emulator.data import forcing_archive
 from emulator.data.admission import Known, admit
-from emulator.data.fetching.transfer import NotThereError
+from emulator.data.fetching.refusals import NotThereError
 from emulator.data.forcing_archive import STATUS, Month, fields_hash
 from emulator.data.mapping.store import ForcingMap, require_same_map
 from emulator.data.offers import (

@@ -15,15 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import SettingsError, SourceError
+from emulator.data.fetching.addresses import is_remote, local_path, shown
 from emulator.data.fetching.plan import NO_LIST, Listed
 from emulator.data.fetching.plan import listed as listed_row
-from emulator.data.fetching.transfer import (
-    Patience,
-    fetch,
-    is_remote,
-    local_path,
-    shown,
-)
+from emulator.data.fetching.transfer import MOST_OF_A_LIST, Patience, fetch
 from emulator.data.forcing_archive import STATUS
 
 DAILY = "daily"
@@ -46,7 +41,7 @@ class SourceSettings(Patience):
         retries: Tries of a transfer after the first.
         backoff_s: Wait before the second try, s; doubled before each further one.
         timeout_s: Longest silence of a server, s.
-        deadline_s: Longest time for one file, s, however steadily it trickles.
+        deadline_s: Longest time of one try, s, however steadily a file trickles.
     """
 
     url: str
@@ -136,7 +131,9 @@ def listed(
     """
     folder = settings.url.rstrip("/")
     url = f"{folder}/{settings.index}"
-    path = fetch(url, downloads / settings.index, patience=settings)
+    path = fetch(
+        url, downloads / settings.index, patience=settings, at_most=MOST_OF_A_LIST
+    )
     offers: dict[np.datetime64, list[Offer]] = {}
     for row, source in _rows(path, url):
         made = _offer(row, source, folder, settings)

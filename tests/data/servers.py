@@ -8,7 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 Behaviour = Callable[["Handler"], None]
 
@@ -144,6 +149,24 @@ def resets(content: bytes, after: int) -> Behaviour:
     return behave
 
 
+def endless(start: bytes, **headers: str) -> Behaviour:
+    """Send 64 MB, without a length unless ``headers`` tell one."""
+
+    def behave(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.close_connection = True
+        with contextlib.suppress(OSError):  # the other side has seen enough
+            handler.wfile.write(start)
+            for _ in range(2**12):
+                handler.wfile.write(bytes(2**14))
+
+    return behave
+
+
 def hangs(seconds: float) -> Behaviour:
     """Say nothing for a while."""
 
@@ -189,6 +212,30 @@ class Server:
         """Set what happens at an address; return the address."""
         self.behaviours[path] = list(behaviours)
         return f"{self.url}/{path}"
+
+
+def plays_encrypted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a server play all hosts that are asked by https.
+
+    It hears their names as "Host". What is tested is which host is told what; how it is
+    encrypted is the business of others.
+    """
+    send = HTTPAdapter.send
+
+    def sent(
+        adapter: HTTPAdapter, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        parts = urlsplit(request.url or "")
+        if parts.scheme != "https":
+            return send(adapter, request, **options)
+        asked = request.copy()
+        asked.url = f"{server.url}{parts.path}?{parts.query}"
+        asked.headers["Host"] = parts.hostname or ""
+        response = send(adapter, asked, **{**options, "proxies": {}})
+        response.url, response.request = request.url or "", request
+        return response
+
+    monkeypatch.setattr(HTTPAdapter, "send", sent)
 
 
 @contextlib.contextmanager

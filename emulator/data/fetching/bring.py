@@ -8,6 +8,7 @@ files that their provider replaces are replaced here, too.
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -17,18 +18,19 @@ from typing import Literal
 
 from emulator.carbon.errors import SourceError
 from emulator.data.fetching import partial, transfer
+from emulator.data.fetching.addresses import shown
+from emulator.data.fetching.company import Company
 from emulator.data.fetching.content import require_plausible
 from emulator.data.fetching.lock import ChecksumLock, Locked
 from emulator.data.fetching.orders import Order
 from emulator.data.fetching.plan import Wanted, target_of
-from emulator.data.fetching.settings import FetchSettings
-from emulator.data.fetching.transfer import (
-    Company,
+from emulator.data.fetching.refusals import (
+    DownError,
     ForbiddenError,
     NotThereError,
     RefusedError,
-    shown,
 )
+from emulator.data.fetching.settings import FetchSettings
 from emulator.data.readers.files import checksum
 
 WRITTEN_EVERY_S = 2.0
@@ -94,6 +96,7 @@ def bring(
         for order in made
         for pattern in order.lacking
     ]
+    left_alone: Counter[str] = Counter()
     try:
         with _pool(settings.parallel, work.company) as pool:
             jobs = [
@@ -104,14 +107,17 @@ def bring(
             for job in as_completed(jobs):
                 try:
                     done.append(job.result())
+                except DownError as error:
+                    left_alone[str(error)] += 1
                 except SourceError as error:
                     problems.append(str(error))
                 work.write(at_once=False)
     finally:
         work.write(at_once=True)
-    if problems:
+    if failed := len(problems) + left_alone.total():
+        told = [f"{count} more: {said}" for said, count in left_alone.items()]
         raise SourceError(
-            "\n".join([f"{len(problems)} could not be fetched:", *sorted(problems)])
+            "\n".join([f"{failed} could not be fetched:", *sorted(problems), *told])
         )
     return done
 
@@ -244,7 +250,8 @@ def _noted(work: _Work, target: Path, file: Wanted) -> Outcome:
     size = target.stat().st_size
     wanted = file.bytes
     if wanted is None:
-        wanted = transfer.size_of(file.url, work.settings.patience(None))
+        patience = work.settings.patience(None)
+        wanted = transfer.size_of(file.url, patience, work.company)
     require_plausible(target, target.name, str(target))
     sha256 = checksum(target)
     found, there = f"{size} bytes", f"{wanted} bytes"

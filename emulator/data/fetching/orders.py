@@ -1,6 +1,5 @@
 """What is to be fetched, under which conditions, and whether the disk can hold it."""
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +11,12 @@ from urllib.parse import urlsplit
 from emulator.carbon.errors import CatalogError, SettingsError, StoreError
 from emulator.data.entry import Entry
 from emulator.data.fetching import transfer
+from emulator.data.fetching.addresses import shown
+from emulator.data.fetching.company import Company
 from emulator.data.fetching.plan import Listed, Wanted, plan, read_list, target_of
 from emulator.data.fetching.settings import FetchSettings
 from emulator.data.fetching.source import FetchSource
-from emulator.data.fetching.transfer import shown
+from emulator.data.fetching.space import file_system, gigabytes, nearest, spare
 
 ASKED_FOR_LENGTH = 64
 """Files whose length is asked for one by one; of more, so many tell of the rest."""
@@ -41,6 +42,21 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Disk:
+    """A file system that files come to.
+
+    Attributes:
+        folder: A folder on it.
+        bytes: What is to come there, as far as it is known.
+        spare: What it can take, bytes.
+    """
+
+    folder: Path
+    bytes: int
+    spare: int
+
+
+@dataclass(frozen=True)
 class Need:
     """What is to come.
 
@@ -49,14 +65,14 @@ class Need:
         bytes: What they take, as far as it is known.
         is_about: Whether that is estimated from some of them.
         unknown: Number of files of which nobody says how long they are.
-        free: Bytes that the disk has.
+        disks: Where they come to; that of the data's folder is the first.
     """
 
     files: int
     bytes: int
     is_about: bool
     unknown: int
-    free: int
+    disks: tuple[Disk, ...]
 
 
 def require_accepted(entry: Entry, accepted: Sequence[str]) -> None:
@@ -126,57 +142,59 @@ def with_lengths(made: Sequence[Order], settings: FetchSettings) -> list[Order]:
     Raises:
         SourceError: If a link leads out of a product's folder.
     """
+    company = Company()
     with ThreadPoolExecutor(settings.parallel) as pool:
-        return [_sized(order, settings, pool) for order in made]
+        return [_sized(order, settings, pool, company) for order in made]
 
 
 def need(made: Sequence[Order], data_root: Path) -> Need:
-    """Return what fetching takes.
+    """Return what fetching takes, all files together, on each file system.
 
     Args:
         made: Orders, with lengths.
-        data_root: The folder of the data; its disk is looked at.
-    """
-    to_come = [
-        (order, file)
-        for order in made
-        for file in order.files
-        if order.source.changes or not target_of(order.folder, file.path).exists()
-    ]
-    known = [_left(order, file) for order, file in to_come if file.bytes is not None]
-    unknown = len(to_come) - len(known)
-    is_about = len(to_come) > ASKED_FOR_LENGTH and bool(known) and unknown > 0
-    total = sum(known)
-    if is_about:
-        total, unknown = round(total / len(known) * len(to_come)), 0
-    place = data_root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    return Need(len(to_come), total, is_about, unknown, free)
-
-
-def require_space(needed: Need, data_root: Path) -> None:
-    """Refuse to begin what the disk cannot hold.
+        data_root: The folder of the data.
 
     Raises:
-        StoreError: If it has too little space.
+        SourceError: If a link leads out of a product's folder.
     """
-    if needed.bytes > needed.free:
-        raise StoreError(
-            f"{needed.files} files of {gigabytes(needed.bytes)} are to be fetched, but "
-            f"{data_root} has {gigabytes(needed.free)} left. Free some space, set "
-            f"paths.data (SINK_DATA) to a larger disk, or ask for less by variables, "
-            f"simulations or years."
-        )
+    to_come = {file_system(nearest(data_root)): (nearest(data_root), 0.0)}
+    files, unknown, is_about = 0, 0, False
+    for order in made:
+        left = _lacking(order)
+        known = [size for size in left.values() if size is not None]
+        is_sample = len(left) > ASKED_FOR_LENGTH and 0 < len(known) < len(left)
+        usual = sum(known) / len(known) if is_sample else 0.0
+        for target, size in left.items():
+            # Where it is written: links and mounts may lead to another disk.
+            folder = nearest(target.parent)
+            first, others = to_come.get(file_system(folder), (folder, 0.0))
+            more = usual if size is None else size
+            to_come[file_system(folder)] = first, others + more
+        files += len(left)
+        unknown += 0 if is_sample else len(left) - len(known)
+        is_about = is_about or is_sample
+    disks = tuple(
+        Disk(folder, round(size), spare(folder)) for folder, size in to_come.values()
+    )
+    total = sum(disk.bytes for disk in disks)
+    return Need(files, total, is_about, unknown, disks)
 
 
-def gigabytes(size: int) -> str:
-    """Return a number of bytes for a person, in decimal units."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} bytes"
+def require_space(needed: Need) -> None:
+    """Refuse to begin what a disk cannot hold.
+
+    Raises:
+        StoreError: If one has too little space.
+    """
+    for disk in needed.disks:
+        if disk.bytes > disk.spare:
+            raise StoreError(
+                f"{gigabytes(disk.bytes)} of {needed.files} files are to come to the "
+                f"disk of {disk.folder}, which has {gigabytes(disk.spare)} to spare. "
+                f"Free some space, set paths.data (SINK_DATA), or 'root' of an entry "
+                f"that leads there, to a larger disk, or ask for less by variables, "
+                f"simulations or years."
+            )
 
 
 def _source(entry: Entry) -> FetchSource:
@@ -201,11 +219,18 @@ def _require_encrypted(url: str, settings: FetchSettings) -> None:
 def _listed(index: str, prefix: str, settings: FetchSettings) -> list[Listed]:
     with tempfile.TemporaryDirectory(prefix="sink-emulator-") as folder:
         path = Path(folder) / "index.json"
-        transfer.fetch(index, path, patience=settings.patience(None))
+        transfer.fetch(
+            index,
+            path,
+            patience=settings.patience(None),
+            at_most=transfer.MOST_OF_A_LIST,
+        )
         return read_list(path, prefix, shown(index))
 
 
-def _sized(order: Order, settings: FetchSettings, pool: ThreadPoolExecutor) -> Order:
+def _sized(
+    order: Order, settings: FetchSettings, pool: ThreadPoolExecutor, company: Company
+) -> Order:
     there = {
         file.path
         for file in order.files
@@ -220,16 +245,21 @@ def _sized(order: Order, settings: FetchSettings, pool: ThreadPoolExecutor) -> O
     asked = unknown if settings.verify else unknown[::step]
     patience = settings.patience(None)
     urls = [order.files[number].url for number in asked]
-    lengths = pool.map(lambda url: transfer.size_of(url, patience), urls)
+    lengths = pool.map(lambda url: transfer.size_of(url, patience, company), urls)
     files = list(order.files)
     for number, length in zip(asked, lengths, strict=True):
         files[number] = replace(files[number], bytes=length)
     return replace(order, files=tuple(files))
 
 
-def _left(order: Order, file: Wanted) -> int:
-    """Return how much of a file is still to come, bytes."""
-    target = target_of(order.folder, file.path)
-    stage = transfer.stage_of(target)
-    here = stage.stat().st_size if stage.exists() else 0
-    return max(0, (file.bytes or 0) - here)
+def _lacking(order: Order) -> dict[Path, int | None]:
+    """Return what is still to come of each file that is, bytes; None if unknown."""
+    left: dict[Path, int | None] = {}
+    for file in order.files:
+        target = target_of(order.folder, file.path)
+        if target.exists() and not order.source.changes:
+            continue
+        stage = transfer.stage_of(target)
+        here = stage.stat().st_size if stage.exists() else 0
+        left[target] = None if file.bytes is None else max(0, file.bytes - here)
+    return left

@@ -29,7 +29,7 @@ class FetchSettings(Patience):
         retries: Tries of a transfer after the first.
         backoff_s: Wait before the second try, s; doubled before each further one.
         timeout_s: Longest silence of a server, s.
-        deadline_s: Time that every file is given, s, however small it is.
+        deadline_s: Time that every try of a file is given, s, however small it is.
     """
 
     variables: list[str] = field(default_factory=list)

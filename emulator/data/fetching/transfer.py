@@ -2,31 +2,40 @@
 
 A file is fetched beside its place, checked, forced to disk and renamed. What fails for
 a reason that may pass is tried again, each time after twice the wait; what the server
-says of the wait is obeyed, up to ``LONGEST_WAIT``. Addresses appear in messages without
-user, password, query; logins are read from ``~/.netrc`` and sent to the host that they
-are for.
+says of the wait is obeyed, up to ``LONGEST_WAIT``. No server can fill the disk: a
+transfer ends where more comes than was announced, where nobody announced anything and
+no end is seen, and before the file system is full. Addresses appear in messages without
+user, password, query.
 """
 
 import hashlib
 import logging
 import os
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from emulator.carbon.errors import SettingsError, SourceError, StoreError
 from emulator.data.fetching import partial
+from emulator.data.fetching.addresses import is_remote, local_path, shown
+from emulator.data.fetching.company import Company
 from emulator.data.fetching.content import require_plausible
+from emulator.data.fetching.refusals import (
+    ForbiddenError,
+    NotThereError,
+    RefusedError,
+)
+from emulator.data.fetching.session import Session
+from emulator.data.fetching.space import gigabytes
 from emulator.data.stores import flush
 
 log = logging.getLogger(__name__)
@@ -34,7 +43,17 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT = 300.0
 """Seconds that are waited at most before another try: who asks for more is down."""
 
+MOST_UNTOLD = 64 * 10**9
+"""Bytes of a file whose length nobody tells. Larger than any file that the catalog is
+for: a flux of twelve plant types, monthly from 1700 at half a degree, is 48 GB."""
+
+MOST_OF_A_LIST = 256 * 10**6
+"""Bytes of a list of files, which is read as a whole: a million rows at most."""
+
 _CHUNK = 2**16
+_LOOKED_AFTER = 2**26
+"""Bytes between two looks at the space that is left: others write to the disk, too."""
+
 _LONGEST_MESSAGE = 2**20
 """Bytes of what a server may send instead of data: shorter answers are looked into."""
 
@@ -45,22 +64,6 @@ _AGAIN = "The next night tries again; if it lasts, ask the source."
 _GOES_ON = "The same command goes on from there; if it lasts, ask the source."
 
 
-class RefusedError(SourceError):
-    """A source answers, and asking again will not change the answer."""
-
-
-class NotThereError(RefusedError):
-    """A source answers, but does not have the file."""
-
-
-class ForbiddenError(RefusedError):
-    """A source answers, but does not give the file."""
-
-
-class StoppedError(RefusedError):
-    """A transfer was told to stop."""
-
-
 @dataclass
 class Patience:
     """How long to try.
@@ -69,7 +72,7 @@ class Patience:
         retries: Tries after the first.
         backoff_s: Wait before the second try, s; doubled before each further one.
         timeout_s: Longest silence of a server, s.
-        deadline_s: Longest time for one file, s, however steadily it trickles.
+        deadline_s: Longest time of one try, s, however steadily a file trickles.
     """
 
     retries: int = 4
@@ -95,64 +98,6 @@ class Patience:
             )
 
 
-class Company:
-    """What transfers that run at the same time share: a count, pauses and an end.
-
-    A pause that a server asks one of them for is kept by all that ask this server.
-    """
-
-    def __init__(self, arrived: Callable[[int], object] = lambda _: None) -> None:
-        """Begin with nothing.
-
-        Args:
-            arrived: Called with the bytes of each piece; negative where a piece is
-                thrown away.
-        """
-        self._arrived = arrived
-        self._stopped = threading.Event()
-        self._paused: dict[str, float] = {}
-
-    def stop(self) -> None:
-        """Let all transfers end at their next piece."""
-        self._stopped.set()
-
-    def count(self, size: int) -> None:
-        """Count bytes.
-
-        Raises:
-            StoppedError: If transfers were told to stop.
-        """
-        self._arrived(size)
-        self._go_on()
-
-    def pause(self, url: str, seconds: float) -> None:
-        """Let nobody ask the host of an address for some time."""
-        until = time.monotonic() + seconds
-        host = urlsplit(url).netloc
-        self._paused[host] = max(until, self._paused.get(host, until))
-
-    def wait(self, url: str, seconds: float) -> None:
-        """Wait, and then as long as the host of an address asked for.
-
-        Raises:
-            StoppedError: If transfers were told to stop.
-        """
-        self._stopped.wait(seconds)
-        while (left := self._pause_of(url) - time.monotonic()) > 0:
-            if self._stopped.wait(left):
-                break
-        self._go_on()
-
-    def _pause_of(self, url: str) -> float:
-        return self._paused.get(urlsplit(url).netloc, 0.0)
-
-    def _go_on(self) -> None:
-        if self._stopped.is_set():
-            raise StoppedError(
-                "The transfer was stopped. The same command goes on from there."
-            )
-
-
 def fetch(
     url: str,
     target: Path,
@@ -163,6 +108,7 @@ def fetch(
     resumes: bool = False,
     newer_than: datetime | None = None,
     check: Callable[[Path], object] | None = None,
+    at_most: int | None = None,
     company: Company | None = None,
 ) -> Path:
     """Bring a file here.
@@ -179,6 +125,8 @@ def fetch(
             with the time's zone.
         check: Called with the whole file before it gets its name; a ``RefusedError``
             of it ends the matter, a ``SourceError`` lets the file be asked for again.
+        at_most: Bytes beyond which it is refused, whatever the server announces; when
+            None any number that is announced, else ``MOST_UNTOLD``.
         company: What it shares with other transfers.
 
     Returns:
@@ -186,60 +134,85 @@ def fetch(
 
     Raises:
         NotThereError: If the source does not have it.
-        ForbiddenError: If the source does not give it, or leads elsewhere.
+        ForbiddenError: If the source does not give it, leads elsewhere, or is asked
+            with a login that others could read.
+        DownError: If its host failed for many files of this company.
+        RefusedError: If it has no end.
         SourceError: If it could not be had, or not as announced. Nothing is left,
             unless ``resumes``.
-        StoreError: If it cannot be written here.
+        StoreError: If it cannot be written here, or would fill the disk.
     """
     patience = patience or Patience()
+    company = company or Company()
     if sha256 is not None and target.is_file() and _sha256(target) == sha256:
         return target
-    job = _Job(url, target, sha256, size, patience, resumes, newer_than, check, company)
+    job = _Job(
+        url,
+        target,
+        sha256,
+        size,
+        patience,
+        resumes,
+        newer_than,
+        check,
+        at_most,
+        company,
+    )
+    company.require_up(url)
     attempt = 0
     while True:
-        if company is not None:
-            company.wait(url, 0.0)
+        company.wait(url, 0.0)
         try:
-            return _fetch_once(job)
+            path = _fetch_once(job)
         except (SourceError, requests.RequestException) as error:
             refused = _told(error, url, job.again)
-            if attempt == patience.retries or not _may_pass(error):
+            if not _may_pass(error):
+                raise refused from None
+            if attempt == patience.retries:
+                company.gave_up(url)
                 raise refused from None
             wait = _wait(error, attempt, patience)
-            if company is not None and _retry_after(error) is not None:
+            if _retry_after(error) is not None:
                 company.pause(url, wait)
         except OSError as error:
             raise StoreError(
                 f"{shown(url)} could not be brought to {target}: {error.strerror}. "
                 f"Free some space, or mend the permissions."
             ) from error
-        log.warning("%s Trying again in %.1f s.", refused, wait)
-        if company is None:
-            time.sleep(wait)
         else:
-            company.wait(url, wait)
+            company.came(url)
+            return path
+        log.warning("%s Trying again in %.1f s.", refused, wait)
+        company.wait(url, wait)
         attempt += 1
 
 
-def size_of(url: str, patience: Patience) -> int | None:
+def size_of(url: str, patience: Patience, company: Company | None = None) -> int | None:
     """Return the length of a file at an address, bytes; None if that is not told.
 
-    No file is empty: a server that says so without sending one does not know.
+    No file is empty: a server that says so without sending one does not know. A host of
+    the company that is down is not asked.
     """
     if not is_remote(url):
         path = local_path(url)
         return path.stat().st_size if path.is_file() else None
+    company = company or Company()
     headers = {"Accept-Encoding": "identity"}
-    with _Session() as session:
+    with Session() as session:
         try:
+            company.require_up(url)
             answer = session.head(
                 url,
                 timeout=patience.timeout_s,
                 headers=headers,
                 allow_redirects=True,
             )
-        except (requests.RequestException, SourceError):
+        except SourceError:
             return None  # the transfer itself will tell why
+        except requests.RequestException:
+            company.gave_up(url)
+            return None
+        company.came(url)
         if answer.status_code != requests.codes.ok:
             return None
         return partial.version_of(answer, url).length or None
@@ -248,26 +221,6 @@ def size_of(url: str, patience: Patience) -> int | None:
 def stage_of(target: Path) -> Path:
     """Return where a file is while it is not whole."""
     return target.with_name(f".{target.name}.partial")
-
-
-def is_remote(url: str) -> bool:
-    """Return whether an address is one of the network."""
-    return urlsplit(url).scheme in ("http", "https")
-
-
-def local_path(url: str) -> Path:
-    """Return the path that a ``file://`` address or a path means."""
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else Path(url)
-
-
-def shown(url: str) -> str:
-    """Return an address without what may be secret: user, password, query."""
-    if not is_remote(url):
-        return str(local_path(url))
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
 
 
 @dataclass(frozen=True)
@@ -282,7 +235,8 @@ class _Job:
     resumes: bool
     newer_than: datetime | None
     check: Callable[[Path], object] | None
-    company: Company | None
+    at_most: int | None
+    company: Company
 
     @property
     def stage(self) -> Path:
@@ -292,9 +246,13 @@ class _Job:
     def again(self) -> str:
         return _GOES_ON if self.resumes else _AGAIN
 
-    def count(self, size: int) -> None:
-        if self.company is not None:
-            self.company.count(size)
+    def most(self, announced: int | None) -> int:
+        """Return the bytes that are taken, by what the server announced of them."""
+        if self.size is not None:
+            most = max(self.size, _LONGEST_MESSAGE)
+        else:
+            most = MOST_UNTOLD if announced is None else announced
+        return most if self.at_most is None else min(most, self.at_most)
 
 
 class _TooSlow(requests.Timeout):
@@ -302,30 +260,6 @@ class _TooSlow(requests.Timeout):
 
     def __init__(self, deadline_s: float) -> None:
         super().__init__(f"not complete after {deadline_s:g} s")
-
-
-class _Session(requests.Session):
-    """Follows a server to another address, but into no other kind of transfer."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return where a response leads to.
-
-        Raises:
-            ForbiddenError: If that is neither encrypted nor of the same scheme.
-        """
-        target: str | None = super().get_redirect_target(resp)
-        if target is None:
-            return None
-        before = urlsplit(resp.url).scheme
-        after = urlsplit(urljoin(resp.url, target)).scheme
-        if after not in ("https", before):
-            resp.close()
-            raise ForbiddenError(
-                f"{shown(resp.url)} leads on to an address of the scheme '{after}', "
-                f"but '{before}' was asked for and only https may replace it. Give the "
-                f"address that the file has by now."
-            )
-        return target
 
 
 def _fetch_once(job: _Job) -> Path:
@@ -340,7 +274,7 @@ def _fetch_once(job: _Job) -> Path:
         except SourceError:
             size = job.stage.stat().st_size
             partial.discard(job.stage)
-            job.count(-size)
+            job.company.count(-size)
             raise
         job.stage.replace(job.target)
         flush(job.target.parent)
@@ -355,14 +289,12 @@ def _bring(job: _Job) -> bool:
     """Write the whole file to the stage; False if that of the target is the newest."""
     if is_remote(job.url):
         return _download(job)
-    try:
-        source = local_path(job.url).open("rb")
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotThereError(_absent(job.url)) from None
-    with source, job.stage.open("wb") as file:
-        while chunk := source.read(_CHUNK):
-            file.write(chunk)
-            job.count(len(chunk))
+    path = local_path(job.url)
+    if not path.is_file():
+        raise NotThereError(_absent(job.url))
+    with path.open("rb") as source, job.stage.open("wb") as file:
+        pieces = iter(lambda: source.read(_CHUNK), b"")
+        _pour(job, pieces, file, path.stat().st_size)
         _flush(file)
     return True
 
@@ -371,7 +303,7 @@ def _download(job: _Job) -> bool:
     known = shown(job.url)
     held = partial.held(job.stage, known) if job.resumes else None
     if held is not None and held.is_whole:
-        job.count(held.bytes)
+        job.company.count(held.bytes)
         return True
     # As stored: a length can only be checked of what was sent.
     headers = {"Accept-Encoding": "identity"}
@@ -382,7 +314,7 @@ def _download(job: _Job) -> bool:
             job.newer_than.astimezone(UTC), usegmt=True
         )
     with (
-        _Session() as session,
+        Session() as session,
         session.get(
             job.url, stream=True, timeout=job.patience.timeout_s, headers=headers
         ) as response,
@@ -423,20 +355,74 @@ def _write(job: _Job, response: requests.Response, offset: int) -> None:
             # Only now: the note must not stand beside the beginning of another version.
             partial.note(job.stage, version)
         file.seek(offset)
-        counted = offset
-        try:
-            job.count(offset)
-            for chunk in _chunks(response, job.patience.deadline_s):
-                file.write(chunk)
-                counted += len(chunk)
-                job.count(len(chunk))
-            if version.length not in (None, counted):
-                what = f"{counted} of {version.length} bytes"
-                raise requests.exceptions.ChunkedEncodingError(what)
-        except (requests.RequestException, OSError):
-            job.count(-counted)  # it is counted again when it is gone on with
-            raise
+        pieces = _chunks(response, job.patience.deadline_s)
+        _pour(job, pieces, file, version.length, offset)
         _flush(file)
+
+
+def _pour(
+    job: _Job,
+    pieces: Iterable[bytes],
+    file: IO[bytes],
+    length: int | None,
+    offset: int = 0,
+) -> None:
+    """Write what comes behind what is there, but no more than there is room for.
+
+    Args:
+        job: What is brought.
+        pieces: What comes.
+        file: The stage, at the place that is written next.
+        length: Bytes of the whole file, as its source announces them.
+        offset: Bytes that are there.
+    """
+    company, counted, looked = job.company, offset, offset
+    total = length or job.size or 0
+    most = job.most(length)
+    if length is not None and length > most:
+        raise _endless(job, most)
+    company.room.hold(job.stage, max(0, total - counted))
+    try:
+        company.count(offset)
+        for piece in pieces:
+            if counted + len(piece) > most:
+                raise _endless(job, most)
+            file.write(piece)
+            counted += len(piece)
+            company.count(len(piece))
+            left = max(0, total - counted)
+            if counted - looked < _LOOKED_AFTER:
+                company.room.lessen(job.stage, left)
+            else:
+                company.room.hold(job.stage, left)
+                looked = counted
+        if length not in (None, counted):
+            what = f"{counted} of {length} bytes"
+            raise requests.exceptions.ChunkedEncodingError(what)
+    except Exception:
+        company.count(-counted)  # it is counted again when it is gone on with
+        raise
+    finally:
+        company.room.release(job.stage)
+
+
+def _endless(job: _Job, most: int) -> SourceError:
+    """Return what is wrong with a file that goes on too long; keep nothing of it."""
+    partial.discard(job.stage)
+    if job.size is not None:
+        return SourceError(
+            f"{shown(job.url)} is longer than announced: more than {most} bytes came, "
+            f"{job.size} were announced. {job.again}"
+        )
+    if job.at_most is not None:
+        cure = "which is more than it may have. Look into it, and ask the source."
+    else:
+        cure = (
+            "or has no end, and nobody said how long it is. Look into it; if it is "
+            "right, state its length in 'fetch.known' of an entry of your own, or in "
+            "the source's list of files."
+        )
+    return RefusedError(f"{shown(job.url)} has more than {gigabytes(most)}, {cure}")
 
 
 def _chunks(response: requests.Response, deadline_s: float) -> Iterator[bytes]:
@@ -504,8 +490,8 @@ def _told(error: Exception, url: str, again: str) -> SourceError:
             f"{shown(url)} could not be fetched: the server answers "
             f"{response.status_code} {response.reason}. Either it wants a login: write "
             f"'machine {urlsplit(url).hostname} login USER password PASSWORD' into "
-            f"~/.netrc; or it has no such file, which object stores tell so, too: "
-            f"correct the address."
+            f"~/.netrc, which is sent by https:// only; or it has no such file, which "
+            f"object stores tell so, too: correct the address."
         )
     if response is not None:
         reason = f"the server answers {response.status_code} {response.reason}"

@@ -27,12 +27,14 @@ from emulator.carbon.errors import (
 )
 from emulator.data.entry import Entry, parse_entry
 from emulator.data.fetching import bring as fetching
+from emulator.data.fetching import orders as orders_module
 from emulator.data.fetching.bring import Outcome, bring
+from emulator.data.fetching.company import IN_VAIN
 from emulator.data.fetching.lock import ChecksumLock, read_lock
 from emulator.data.fetching.orders import (
+    Disk,
     Need,
     Order,
-    gigabytes,
     need,
     orders,
     require_accepted,
@@ -389,6 +391,50 @@ def test_a_list_of_ones_own_replaces_that_of_the_entry(
     assert server.asked == []
 
 
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_a_server_that_is_down_is_not_asked_for_all(
+    fetch: Fetch, server: Server, parallel: int
+) -> None:
+    files = [f"{n}.nc" for n in range(40)]
+    for name in files:
+        server.does(f"round/{name}", servers.status(503, Retry_After="0"))
+    with pytest.raises(
+        SourceError,
+        match=r"(?s)40 could not be fetched:\n.*\n\d+ more: 127\..*is not asked",
+    ) as caught:
+        fetch(files=files, parallel=parallel)
+    # Twice each; and the others that were under way when the fifth was given up.
+    assert 2 * IN_VAIN <= len(server.asked) <= 2 * (IN_VAIN + parallel - 1)
+    asked = len(server.asked) // 2
+    assert f"\n{40 - asked} more: " in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1 + asked + 1
+
+
+def test_some_that_fail_among_others_end_nothing(fetch: Fetch, server: Server) -> None:
+    # Forty are not there, more than a host that is down may fail for.
+    rest = {f"{n}.nc": CONTENT["a.nc"] for n in range(3)}
+    for name, content in rest.items():
+        server.does(f"round/{name}", servers.sends(content))
+    files = [f"gone_{n}.nc" for n in range(40)] + list(rest)
+    with pytest.raises(SourceError, match="40 could not be fetched"):
+        fetch(files=files, parallel=2)
+    assert fetch.names() == sorted(rest)
+    assert len(read_lock(fetch.root).files) == 3
+
+
+def test_a_server_that_fails_now_and_then_is_asked_for_all(
+    fetch: Fetch, server: Server
+) -> None:
+    files = [f"{n}.nc" for n in range(4 * IN_VAIN)]
+    for n, name in enumerate(files):
+        fails = servers.status(503) if n % 2 else servers.sends(CONTENT["a.nc"])
+        server.does(f"round/{name}", fails)
+    with pytest.raises(SourceError, match=f"{2 * IN_VAIN} could not be") as caught:
+        fetch(files=files, parallel=1, retries=0)
+    assert "more:" not in str(caught.value)
+    assert len(fetch.names()) == 2 * IN_VAIN
+
+
 # --- space, kills, links -------------------------------------------------------------
 
 
@@ -399,17 +445,66 @@ def test_space_is_looked_at_before(
     total = sum(map(len, CONTENT.values()))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, total - 1))
     needed = need(fetch.ordered(settings()), fetch.root)
-    assert needed == Need(3, total, False, 0, total - 1)
-    with pytest.raises(StoreError, match=r"3 files of 60\.0 kB .* has 60\.0 kB left"):
-        require_space(needed, fetch.root)
+    disk = Disk(fetch.root.parent, total, total - 1)
+    assert needed == Need(3, total, False, 0, (disk,))
+    with pytest.raises(
+        StoreError, match=r"60\.0 kB of 3 files .* which has 60\.0 kB to spare"
+    ):
+        require_space(needed)
     # What is here already, in part or whole, needs no space.
     fetch.folder.mkdir(parents=True)
     (fetch.folder / "a.nc").write_bytes(CONTENT["a.nc"])
     (fetch.folder / ".b.nc.partial").write_bytes(CONTENT["b.nc"][:1000])
     needed = need(fetch.ordered(settings()), fetch.root)
     assert needed.bytes == total - len(CONTENT["a.nc"]) - 1000
-    require_space(needed, fetch.root)
+    require_space(needed)
     assert server.asked == []
+
+
+def test_space_is_looked_at_where_files_come_to(
+    fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The product's folder is a link to another disk, and has another one mounted in it.
+    far = tmp_path / "far"
+    (far / "mounted").mkdir(parents=True)
+    fetch.root.mkdir()
+    fetch.folder.symlink_to(far)
+    free = {fetch.root: 10**9, fetch.folder: 40_000, fetch.folder / "mounted": 100}
+    number = {folder: i for i, folder in enumerate(free)}
+    monkeypatch.setattr(orders_module, "file_system", number.__getitem__)
+    monkeypatch.setattr(orders_module, "spare", free.__getitem__)
+    known = {"a.nc": {"bytes": 30_000}, "mounted/new/b.nc": {"bytes": 100}}
+    needed = need(fetch.ordered(settings(), files=list(known), known=known), fetch.root)
+    assert needed.disks == (
+        Disk(fetch.root, 0, 10**9),
+        Disk(fetch.folder, 30_000, 40_000),
+        Disk(fetch.folder / "mounted", 100, 100),
+    )
+    assert needed.bytes == 30_100
+    require_space(needed)
+    free[fetch.folder / "mounted"] = 99
+    needed = need(fetch.ordered(settings(), files=list(known), known=known), fetch.root)
+    with pytest.raises(StoreError, match=r"100 bytes of 2 files .*/mounted, which has"):
+        require_space(needed)
+    # All files that come to a disk together, not each alone.
+    known["c.nc"] = {"bytes": 11_000}
+    free[fetch.folder / "mounted"] = 100
+    needed = need(fetch.ordered(settings(), files=list(known), known=known), fetch.root)
+    with pytest.raises(StoreError, match=r"41\.0 kB of 3 files .*tiny, which has"):
+        require_space(needed)
+
+
+def test_products_of_other_sizes_do_not_tell_of_each_other(
+    fetch: Fetch, server: Server
+) -> None:
+    for year in range(1800, 2027):
+        server.lengths[f"round/{year}.nc"] = 100
+    chosen = settings()
+    years = product(fetch.base, files=["{year}.nc"], begins="1800-01-01")
+    few = replace(product(fetch.base), name="few", root="few")
+    made = with_lengths(orders([years, few], fetch.root, chosen, now=NOW), chosen)
+    total = 227 * 100 + sum(map(len, CONTENT.values()))
+    assert (need(made, fetch.root).bytes, need(made, fetch.root).unknown) == (total, 0)
 
 
 def test_lengths_of_many_are_told_by_some(fetch: Fetch, server: Server) -> None:
@@ -621,11 +716,3 @@ def test_large_files_are_given_more_time() -> None:
     assert FetchSettings().patience(4_000_000_000).deadline_s == 200_000
     assert FetchSettings().patience(1000).deadline_s == 900
     assert FetchSettings().patience(None).deadline_s == 900
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(999, "999 bytes"), (1500, "1.5 kB"), (4.5e6, "4.5 MB"), (2e9, "2.0 GB")],
-)
-def test_bytes_are_told_in_decimal_units(size: int, text: str) -> None:
-    assert gigabytes(size) == text

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from emulator.carbon.errors import SourceError
 from emulator.data.fetching import partial
+from emulator.data.fetching.company import Company
 from emulator.data.fetching.partial import Held, Version, version_of
-from emulator.data.fetching.transfer import Company, Patience, StoppedError, fetch
+from emulator.data.fetching.refusals import StoppedError
+from emulator.data.fetching.transfer import Patience, fetch
 from tests.data import servers
 from tests.data.servers import Server
 
