@@ -20,12 +20,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from emulator.carbon.errors import (
-    CatalogError,
-    GateError,
-    GridMismatchError,
-    UserError,
-)
+from emulator.carbon.errors import CatalogError, GateError, GridMismatchError
 from emulator.carbon.grid import Grid
 from emulator.data import readers
 from emulator.data.check import GateResult, Measures, judge, measure
@@ -43,6 +38,7 @@ from emulator.data.pieces import (
     unpacked_mask,
 )
 from emulator.data.readers.archives import keeping_unpacked
+from emulator.data.readers.files import changed
 from emulator.data.readers.held import checksums_of_years, native_shape
 
 LEAST_SHARE = 0.01
@@ -241,11 +237,7 @@ def write_labels(
         for done in computer.run(fill_block, blocks, need):
             pieces |= {piece.years: piece for piece in done}
     if sources != _sources(entry, simulation, names, data_root, spans):
-        raise UserError(
-            f"Files of '{entry.name}', simulation '{simulation}', changed while they "
-            f"were read, but what is read must be of one version. Wait until their "
-            f"transfer is over, then run again."
-        )
+        raise changed(f"Files of '{entry.name}', simulation '{simulation}',")
     return _joined(entry, simulation, [pieces[span] for span in spans], reused)
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from emulator.carbon.errors import GateError, GridMismatchError, UserError
+from emulator.carbon.errors import GateError, GridMismatchError
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import as_months, month_of, years_of
 from emulator.data import readers
@@ -35,6 +35,7 @@ from emulator.data.pieces import (
     unpacked_mask,
 )
 from emulator.data.readers.archives import keeping_unpacked
+from emulator.data.readers.files import changed
 from emulator.data.readers.offering import PRODUCTS
 from emulator.data.readers.stretches import STRETCH_BYTES
 from emulator.data.stores import folder_of, layout
@@ -254,11 +255,7 @@ def write_forcing(
         ):
             pieces[job.variable] |= {piece.number: piece for piece in done}
         if behind != _behind(forcing, spans):
-            raise UserError(
-                "Files of the forcing changed while they were read, but what is read "
-                "must be of one version. Wait until their transfer is over, then run "
-                "again."
-            )
+            raise changed("Files of the forcing")
     attrs, holes, overridden = {}, {}, []
     for name, entry in forcing.offered_by.items():
         ordered = [pieces[name][number] for number in sorted(pieces[name])]
@@ -408,11 +405,8 @@ def _require_months(
 ) -> None:
     found = as_months(field.time.values)
     if not np.array_equal(found, wanted):
-        raise UserError(
-            f"{part.sources[0]} holds {found[0] if found.size else 'no month'} where "
-            f"{wanted[0]} is needed: files changed while they were read. Run again "
-            f"when their transfer is over."
-        )
+        first = found[0] if found.size else "no month"
+        raise changed(f"{part.sources[0]}, with {first} where {wanted[0]} was,")
 
 
 def _require_one_grid(entry: Entry, name: str, pieces: list[ForcingPiece]) -> None:

@@ -494,7 +494,7 @@ def test_forcing_whose_months_vanish_is_refused(
 
     read = FileSeries.stretches
     monkeypatch.setattr(FileSeries, "stretches", fewer)
-    with pytest.raises(UserError, match=r"tas\.nc holds 1998-02 where 1998-01 is"):
+    with pytest.raises(UserError, match=r"tas\.nc, with 1998-02 where 1998-01 was,"):
         made(root)
 
 

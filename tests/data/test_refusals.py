@@ -265,7 +265,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         return field
 
     monkeypatch.setattr(series, "read_field", while_it_is_sent_again)
-    refused(root, r"changed while it was read: .*must be of one version\. Wait until")
+    refused(root, r"changed while being read, .*must be of one version\. Wait until")
 
 
 def test_the_same_world_packed_soundly_is_accepted(root: Path) -> None:

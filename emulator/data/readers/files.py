@@ -132,11 +132,8 @@ def unchanging(path: Path) -> Iterator[None]:
     after = _identity(path)
     if after != before:
         size = "gone" if after is None else f"{after[0]} bytes"
-        raise UserError(
-            f"{path} changed while it was read: it had "
-            f"{before[0] if before else 0} bytes and is now {size}, but what is read "
-            f"must be of one version. Wait until its transfer is over, then run again."
-        )
+        had = before[0] if before else 0
+        raise changed(f"{path}, which had {had} bytes and is now {size},")
 
 
 @contextmanager
@@ -181,6 +178,14 @@ def read_text(path: Path) -> str:
     if text.lstrip().lower().startswith(_WEB_PAGE):
         raise web_page(path, "a table")
     return text
+
+
+def changed(what: str) -> UserError:
+    """Return the error of files that changed between two looks at them."""
+    return UserError(
+        f"{what} changed while being read, but what is read must be of one version. "
+        f"Wait until the transfer is over, then run again."
+    )
 
 
 def web_page(path: Path, wanted: str) -> UserError:

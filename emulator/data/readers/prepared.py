@@ -21,7 +21,7 @@ from emulator.carbon.errors import CatalogError, GridMismatchError, TimeAxisErro
 from emulator.carbon.grid import Grid
 from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import Entry, Years
-from emulator.data.readers.files import checksum
+from emulator.data.readers.files import changed, checksum
 from emulator.data.readers.offering import PRODUCTS, place_of
 from emulator.data.readers.products import Offering, Piece, spanned
 from emulator.data.readers.series import wanted_years
@@ -138,6 +138,7 @@ class ProductSeries:
         Raises:
             TimeAxisError: If one is preliminary.
             GridMismatchError: If they are on different grids.
+            UserError: If one is gone meanwhile.
         """
         grid: Grid | None = None
         fields: list[NDArray[np.float32]] = []
@@ -176,10 +177,7 @@ class ProductSeries:
     def _piece(self, month: np.datetime64) -> Piece:
         piece = self.offering.month(month)
         if piece is None:
-            raise TimeAxisError(
-                f"{self.place} has no '{self.variable}' of {month} any more: files "
-                f"changed while they were read. Run again when the download is over."
-            )
+            raise changed(f"{self.place}, with '{self.variable}' of {month} gone,")
         return piece
 
     def _array(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from emulator.carbon.errors import GridMismatchError, TimeAxisError, UserError
 from emulator.carbon.grid import Grid
 from emulator.data.readers.fields import attribute, cleaned, horizontal_dims
-from emulator.data.readers.files import open_netcdf
+from emulator.data.readers.files import changed, open_netcdf
 
 Times = NDArray[np.datetime64]
 
@@ -180,10 +180,7 @@ def read(files: Sequence[StepFile], name: str, steps: Times) -> Slab:
         found.is_final[wanted[better]] = slab.is_final[better]
         known[wanted] = True
     if found is None or not known.all():
-        raise UserError(
-            f"'{name}' is not there at {steps[~known][0]}: files changed while they "
-            f"were read. Run again when the download is over."
-        )
+        raise changed(f"Files of '{name}', with {steps[~known][0]} gone,")
     return found
 
 

@@ -205,9 +205,9 @@ def test_a_file_unpacked_beside_its_archive_is_the_one_read(tmp_path: Path) -> N
 def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path = tiny.write(tmp_path / "a.nc", "nbp", tiny.law(24))
     size = path.stat().st_size
-    message = rf"a\.nc changed while it was read: it had {size} bytes and is now "
+    message = rf"a\.nc, which had {size} bytes and is now {size + 4} bytes, changed "
     with (
-        pytest.raises(UserError, match=message + rf"{size + 4} bytes.*Wait until"),
+        pytest.raises(UserError, match=message + r"while .*Wait until"),
         open_netcdf(path),
         path.open("ab") as file,
     ):
@@ -243,5 +243,5 @@ def test_a_file_that_changes_before_its_checksum_is_refused(
         return field
 
     monkeypatch.setattr(readers.series, "read_field", and_then_append)
-    with pytest.raises(UserError, match="changed while it was read"):
+    with pytest.raises(UserError, match="changed while being read"):
         readers.read(tiny.entry(), "nbp", "S2", tmp_path)

@@ -175,7 +175,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     assert there(files, "t2m", JUNE)
     assert not there(files, "t2m", both)
     assert not there(files, "d2m", JUNE)
-    with pytest.raises(UserError, match="'t2m' is not there at 2025-07: files changed"):
+    with pytest.raises(UserError, match="'t2m', with 2025-07 gone, changed while"):
         read(files, "t2m", both)
 
 
