@@ -231,11 +231,17 @@ class AnnualLoss:
                 expected = normaliser.expected(
                     who, month[at][None], cube.co2[simulation, at][None], None
                 )[0]
-                left = (cube.labels[simulation, teacher, at] - expected).nan_to_num(0.0)
-                totals = self.annual_totals(left.double()[None], at[None])[0]
-                deviation = totals - totals.mean(dim=0)
+                labels = cube.labels[simulation, teacher, at]
+                # A year that this teacher does not have would pass for one without
+                # any departure, and make the unit too small.
+                whole = whole_years(labels.isfinite().any(dim=-1)[None]).all(dim=2)[0]
+                whole = whole[:, None]
+                left = (labels - expected).nan_to_num(0.0)
+                totals = self.annual_totals(left.double()[None], at[None])[0] * whole
+                mean = totals.sum(dim=0) / whole.sum(dim=0).clamp_min(1)
+                deviation = (totals - mean) * whole
                 squares[teacher] += deviation.square().sum(dim=0).T
-                count[teacher] += len(totals)
+                count[teacher] += whole.sum(dim=0).T
         spread = (squares / count.clamp_min(1)).sqrt()
         # A band without cells has no variance and no error either: any unit does.
         return torch.where(spread > 0, spread, 1.0)

@@ -224,3 +224,24 @@ def test_years_that_are_not_whole_do_not_count() -> None:
     answer[:, 12:] = 7.0
     globe, bands = loss(answer, batch_of(target, weight))
     assert float(globe) == float(bands) == 0.0
+
+
+def test_annual_unit_knows_no_years_without_labels() -> None:
+    # TWO has labels in RUN alone, and of its four years in the last two. What it has is
+    # what ONE has, so its unit is that of these two years: half their difference.
+    cube = small_cube()
+    normaliser, chosen = fitted(cube)
+    both = replace(
+        cube, teachers=("ONE", "TWO"), labels=cube.labels.repeat(1, 2, 1, 1, 1)
+    )
+    both.labels[0, 1], both.labels[1, 1, :24] = torch.nan, torch.nan
+    twice = {
+        name: getattr(normaliser, name).repeat(2, *[1] * (number - 1))
+        for name, number in (("reference", 4), ("slope", 4), ("scale", 3))
+    }
+    loss = AnnualLoss(both, replace(normaliser, **twice), chosen)
+    left = cube.labels[1, 0, 24:48] - normaliser.reference[0].repeat(2, 1, 1)
+    totals = loss.annual_totals(left.double()[None], torch.arange(24, 48)[None])[0]
+    expected = (totals[1] - totals[0]).abs().T / 2
+    torch.testing.assert_close(loss.spread[1, :, 0], expected[:, 0])
+    assert loss.spread[0].equal(AnnualLoss(cube, normaliser, chosen).spread[0])
