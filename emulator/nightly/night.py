@@ -150,13 +150,23 @@ def _run(settings: NightSettings, places: Places, collect: Collect) -> Outcome:
     begun, now = time.monotonic(), settings.time()
     journal = Journal(settings.folder, now.isoformat(timespec="seconds"))
     journal.say("begun", pid=os.getpid())
+    work = _Work(settings, places, now, collect, journal)
+    outcome = Outcome(exit_code=0, said="", night=now, seconds=0.0)
     try:
-        outcome = _night(_Work(settings, places, now, collect, journal))
+        outcome, failed = _night(work)
+        if settings.mirror_url and not settings.dry_run:
+            # Every night, since what an earlier one could not bring there is brought.
+            _upload(work)
+        if failed:
+            raise SourceError(f"{'; '.join(failed)} (otherwise: {outcome.said})")
     except Exception as error:
         said = str(error) if isinstance(error, UserError) else repr(error)
         code = exit_code(error)
         journal.say("failed", exit_code=code, said=said)
-        _conclude(settings.folder, Outcome(code, said, now, time.monotonic() - begun))
+        # What was published before it failed is news all the same.
+        seconds = time.monotonic() - begun
+        outcome = replace(outcome, exit_code=code, said=said, seconds=seconds)
+        _conclude(settings.folder, outcome)
         raise
     outcome = replace(outcome, seconds=time.monotonic() - begun)
     journal.say("done", said=outcome.said, seconds=round(outcome.seconds, 1))
@@ -172,8 +182,8 @@ def _conclude(root: Path, outcome: Outcome) -> None:
         log.warning("The status of %s cannot be written: %s", root, error.strerror)
 
 
-def _night(work: _Work) -> Outcome:
-    """Do the steps of a night."""
+def _night(work: _Work) -> tuple[Outcome, list[str]]:
+    """Do the steps of a night; return what came of it, and which sources failed."""
     settings = work.settings
     settings.require_one_archive()
     folders = {
@@ -210,14 +220,9 @@ def _night(work: _Work) -> Outcome:
             inputs = {domain: archive_of(work.root, domain) for domain in tasks}
             freed += retention.retain_forcing(work.repo, inputs, keep_nights=kept)
             work.journal.say("exported", freed_bytes=freed)
-    if settings.mirror_url and not settings.dry_run:
-        # Every night, since what an earlier one could not bring there is brought now.
-        _upload(work)
-    if failed:
-        raise SourceError(f"{'; '.join(failed)} (otherwise: {said})")
     if begun and snapshot is None:
         snapshot = archive.last_night(work.repo).snapshot
-    return Outcome(
+    outcome = Outcome(
         exit_code=0,
         said=said,
         night=work.now,
@@ -227,6 +232,7 @@ def _night(work: _Work) -> Outcome:
         predicted=predicted,
         newest=newest,
     )
+    return outcome, failed
 
 
 def _upload(work: _Work) -> None:

@@ -211,6 +211,20 @@ def test_one_source_that_is_down_stops_no_other(begun: Deployment) -> None:
     assert sink(begun)["nbp_mean"][-1].notnull().any()
 
 
+def test_failed_night_says_what_it_published_all_the_same(begun: Deployment) -> None:
+    begun.down = {"land"}
+    begun.offer("2008-11")
+    with pytest.raises(SourceError):
+        begun.night("2008-12-06")
+    status = journal.read_status(begun.root)
+    assert status["exit_code"] == 3
+    assert status["last_success"] == "2008-11-01T03:00:00+00:00"
+    assert status["last_news"] == "2008-12-06T03:00:00+00:00"
+    assert status["newest"] == {"land": "2008-10", "ocean": "2008-11"}
+    assert status["predicted"] == {"land": 0, "ocean": 1}
+    assert status["snapshot"] == archive.last_night(begun.repo).snapshot
+
+
 def test_killed_between_forcing_and_map_it_takes_up_the_work(
     begun: Deployment,
 ) -> None:
