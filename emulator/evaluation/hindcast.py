@@ -73,7 +73,8 @@ class Hindcast:
         """Add the mean over teachers, as one more teacher, where there are several.
 
         A teacher without labels in a simulation does not count there; a cell that only
-        some teachers have counts as zero for the others, as in the mean of totals.
+        some teachers have counts as zero for the others, as in the mean of totals. Of
+        months that some of the others lack there is no mean, since it would jump.
         """
         if len(self.teachers) < 2:
             return self
@@ -87,8 +88,10 @@ class Hindcast:
             return np.concatenate([values, mean[:, None].astype(values.dtype)], axis=1)
 
         known = np.asarray(np.isfinite(self.truth))
+        months: Mask = np.asarray(known.any(axis=3, keepdims=True))
         # The climatology of a cell exists also for a teacher that ended earlier.
-        current = np.asarray(known.any(axis=(2, 3)))[..., None, None]
+        current: Mask = np.asarray(months.any(axis=2, keepdims=True))
+        known = known & np.asarray((months | ~current).all(axis=1, keepdims=True))
         return replace(
             self,
             teachers=(*self.teachers, MEAN),

@@ -173,6 +173,17 @@ def test_mean_of_teachers_takes_a_missing_cell_as_zero_and_no_absent_teacher() -
     np.testing.assert_allclose(added.annual["co2_enso"][0, 2], 1.0)
 
 
+def test_mean_of_teachers_does_not_jump_where_one_ends() -> None:
+    both = small(2)
+    both.truth[0, 1, 24:] = np.nan  # the second has no label in the last year
+    record = records(both.with_mean())[2]
+    assert record["teacher"] == MEAN
+    # 1.5 x (1, 2) of the years that both have; the third would be 3 / 2, not 4.5.
+    assert record["years"] == [2001, 2002]
+    ratio = record["teacher_annual"][1] / record["teacher_annual"][0]
+    assert ratio == pytest.approx(2.0)
+
+
 def test_one_teacher_has_no_mean() -> None:
     assert small().with_mean().teachers == ("A",)
 
