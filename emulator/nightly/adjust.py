@@ -193,7 +193,8 @@ def _of_flux(
         lacking = mean_adjustment(
             -target.difference, np.zeros(years.size), years, window
         )
-        error = _errors(target, years, window)
+        # Members that stay where they are have a part in the mean, but no error.
+        error = _errors(target, years, window) * len(moved) / len(members)
         offsets[row, [names.index(name) for name in members]] = 0.0
         offsets[row, place] = lacking * shares if is_global else lacking
         errors[row] = error * shares if is_global else error

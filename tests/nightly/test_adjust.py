@@ -170,6 +170,22 @@ def test_error_is_revision_and_variability(world: xr.Dataset) -> None:
     assert 0.06 < float(found.sel(flux="fgco2", region="globe")[1]) < 0.07
 
 
+def test_members_that_are_not_moved_bring_no_error() -> None:
+    wave = 0.1 * np.sin(np.arange(10))
+    given = sink_map(ocean={"C": 2 + wave, "P": 2 + wave}, evidence=WORLD)
+    given = given.merge(series.running(given))
+    settings_ = asked("models")
+    settings_.products = ["P"]
+    found = adjusted(given, settings_, BOOK)["adjustment_error"]
+    # The mean of a model that is moved and a product that is not moves half as far as
+    # the model, and so does its error: revision of 0.06, and the years' variability.
+    days = np.array([366 if year % 4 == 0 else 365 for year in YEARS])
+    spread = np.std((2 + wave) * days / 365.2425, ddof=1)
+    expected = (0.06**2 + spread**2 / 4) ** 0.5 / 2
+    value = found.sel(flux="fgco2", region="globe", adjustment_window=4)
+    assert float(value) == pytest.approx(expected, rel=1e-4)
+
+
 def test_interval_of_the_sink_is_wider_by_the_error(world: xr.Dataset) -> None:
     total = world["budget_year"]
     ends = series.interval(total, np.full(total.shape, 0.5), "sink")
