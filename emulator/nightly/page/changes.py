@@ -55,8 +55,8 @@ class Changes:
 def compare(sink_map: xr.Dataset, previous: xr.Dataset) -> Changes:
     """Return what differs between tonight's map and last night's.
 
-    A month is revised if its count of revisions rose, or the total of any region moved
-    by at least `VISIBLE`.
+    A month is revised if its count of revisions rose under the same status, or the
+    total of any region moved by at least `VISIBLE`.
     """
     now, before = (_by_month(each) for each in (sink_map, previous))
     changed = []
@@ -106,9 +106,11 @@ def _difference(before: _Month | None, now: _Month) -> str:
     if before is None:
         return "new"
     said = []
-    if before.status != now.status:
+    is_restated = before.status != now.status
+    if is_restated:
         said.append(f"{before.status} to {now.status}")
-    if now.revision > before.revision or any(
+    # The archive counts another status alone as a revision, too.
+    if (now.revision > before.revision and not is_restated) or any(
         _moved(before.totals.get(key, np.nan), value)
         for key, value in now.totals.items()
     ):

@@ -62,6 +62,20 @@ def test_a_change_of_status_is_named() -> None:
     ]
 
 
+def test_a_change_of_status_alone_is_no_revision_of_numbers() -> None:
+    # The archive counts it as a revision; the numbers of the page are the same.
+    sink_map = small_map()
+    status, revision = (sink_map[n].copy(deep=True) for n in ("status", "revision"))
+    status[-3] = 1
+    revision[-3] = 1
+    before = sink_map.assign(status=status)
+    (change,) = compare(sink_map.assign(revision=revision), before).months
+    assert change.what == "preliminary to final"
+    moved = shifted(before, 24, 1.1 * VISIBLE)
+    (change,) = compare(sink_map.assign(revision=revision), moved).months
+    assert change.what == "preliminary to final, revised"
+
+
 def test_other_changes_are_said_in_words() -> None:
     now, before = small_map(), small_map()
     before = before.assign_coords(land_teacher=np.array(["A", "Z"], dtype=object))
