@@ -155,9 +155,12 @@ def standing(sink_map: xr.Dataset, flux: str) -> str:
     period = labels(sink_map, "reference")[0]
     first, end = map(int, period.split("-"))
     total = shown(sink_map["budget_year"].sel(chosen).to_numpy()[last], 2)
+    count, among = end - first + 1, f"years {first} to {end}"
+    if not first <= int(year) <= end:  # it may come after all of them
+        count, among = count + 1, f"years, {first} to {end} and itself"
     return (
-        f"{year}: {total}, number {int(ranks[last])} of {end - first + 1} years "
-        f"{first} to {end} (1 is the largest sink)"
+        f"{year}: {total}, number {int(ranks[last])} of {count} {among} "
+        f"(1 is the largest sink)"
     )
 
 

@@ -109,3 +109,16 @@ def test_standing_of_the_last_ranked_year() -> None:
     assert found.startswith("2001: ")
     assert "number 1 of 2 years 2000 to 2001" in found
     assert closing.standing(small_map(), "nbp") == ""
+
+
+def test_standing_of_a_year_after_the_reference_period() -> None:
+    # 2000 alone is the period: 2001, with a smaller sink, is behind it, and not number
+    # 2 of one year.
+    sink_map = small_map()
+    ranks = xr.zeros_like(sink_map["budget_year"], dtype=np.int16)
+    sink_map["budget_year_rank"] = ranks.expand_dims(
+        reference=np.array(["2000-2000"], dtype=object)
+    ).copy()
+    sink_map["budget_year_rank"].loc[{"flux": "nbp", "region": "globe"}] = [[1, 2]]
+    found = closing.standing(sink_map, "nbp")
+    assert "number 2 of 2 years, 2000 to 2000 and itself" in found
