@@ -37,6 +37,7 @@ from emulator.learning.checkpoint import (
     load_checkpoint,
 )
 from emulator.learning.offered import read_forcing, require_cube
+from emulator.learning.settings import decisive
 
 Floats = NDArray[np.float32]
 
@@ -376,7 +377,7 @@ def load_emulator(path: Path | str, *, device: str = "cpu") -> Emulator:
     paths = checkpoint_paths(Path(path))
     members = tuple(load_checkpoint(file) for file in paths)
     for file, member in zip(paths, members, strict=True):
-        if member.settings != members[0].settings:
+        if decisive(member.settings) != decisive(members[0].settings):
             raise CheckpointError(
                 f"{file} was trained with other settings than {paths[0]}. Keep the "
                 f"members of one run only in its folder."

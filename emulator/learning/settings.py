@@ -431,13 +431,15 @@ class TrainSettings:
 
 def run_id(settings: TrainSettings) -> str:
     """Return ``<name>-<hash>``: equal for settings that give equal results."""
-    values = settings_to_dict(settings)
-    decisive = {
-        key: values[key] for key in ("data", "model", "split", "seed", "learning")
-    }
-    decisive["precision"] = settings.machine.precision
-    text = json.dumps(decisive, sort_keys=True)
+    text = json.dumps(decisive(settings_to_dict(settings)), sort_keys=True)
     return f"{settings.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those plain settings that decide the result of a run, not where it ran."""
+    groups = ("data", "model", "split", "seed", "learning")
+    kept = {name: values[name] for name in groups}
+    return {**kept, "precision": values["machine"]["precision"]}
 
 
 def settings_to_dict(settings: TrainSettings) -> dict[str, Any]:

@@ -324,6 +324,21 @@ def test_members_of_different_runs_are_refused(run: Path, tmp_path: Path) -> Non
         open_run(tmp_path)
 
 
+def test_members_of_one_run_may_come_from_two_machines(
+    run: Path, tmp_path: Path
+) -> None:
+    # A run that was killed goes on wherever it may: its id says the same run.
+    for seed, path in enumerate(checkpoint_paths(run)):
+        content = torch.load(path, weights_only=True)
+        content["settings"]["machine"]["threads"] = seed
+        content["settings"]["paths"]["runs"] = f"runs{seed}"
+        content["settings"]["logger"]["kind"] = ("csv", "wandb")[seed]
+        folder = tmp_path / "members" / str(seed)
+        folder.mkdir(parents=True)
+        torch.save(content, folder / "emulator.pt")
+    assert len(open_run(tmp_path).members) == 2
+
+
 def test_large_maps_go_through_in_pieces(
     run: Path, land_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
