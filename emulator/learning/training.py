@@ -225,6 +225,7 @@ class EmulatorTraining(lightning.LightningModule):
             self._validate(step)
         is_last = is_last or self.trainer.should_stop
         if is_last:
+            self._require_score(step)
             self.finished.fill_(True)
         if is_last or step % settings.save_every == 0:
             self.save()
@@ -270,6 +271,13 @@ class EmulatorTraining(lightning.LightningModule):
             row["validation_annual"] = scores.annual
             score = scores.cells
             if work.settings.selection_annual > 0:
+                if math.isfinite(scores.cells) and math.isnan(scores.annual):
+                    raise SettingsError(
+                        f"learning.selection_annual is "
+                        f"{work.settings.selection_annual}, but no year of validation "
+                        f"has labels in all its months. Set it to 0, or move "
+                        f"split.validation to years that are whole."
+                    )
                 score += work.settings.selection_annual * scores.annual
             if score < float(self.best_score):
                 self._keep(step, score)
@@ -280,6 +288,15 @@ class EmulatorTraining(lightning.LightningModule):
         work.metrics.append(**row)
         if self.trainer.logger is not None:
             self.trainer.logger.log_metrics(row, step)
+
+    def _require_score(self, step: int) -> None:
+        """Refuse to end with the first weights, which nothing has chosen."""
+        work = self.materials
+        if work.validation is not None and not math.isfinite(float(self.best_score)):
+            raise SettingsError(
+                f"No validation up to step {step} gave a score: training diverged. "
+                f"Lower learning.peak_rate ({work.settings.peak_rate:g})."
+            )
 
     @torch.enable_grad()
     def _balance(self, step: int) -> dict[str, float]:

@@ -327,6 +327,11 @@ def test_missing_gpu_is_said(land_store: Path, tmp_path: Path) -> None:
             {"peak_rate": 1e30, "warmup_steps": 0, "gradient_clip": 0.0},
             r"The loss is nan before step 50: training diverged. Lower",
         ),
+        (
+            # The loss of the only step is that of the first weights, and finite.
+            {"steps": 1, "peak_rate": 1e30, "warmup_steps": 0, "gradient_clip": 0.0},
+            r"No validation up to step 1 gave a score: training diverged. Lower",
+        ),
     ],
 )
 def test_impossible_runs_say_why(
@@ -335,6 +340,16 @@ def test_impossible_runs_say_why(
     settings = tiny_settings(**{"validate_every": 50} | changes)
     with pytest.raises(SettingsError, match=message):
         train(settings, land_store, tmp_path / "run")
+
+
+def test_a_choice_by_annual_totals_needs_a_whole_year(tmp_path: Path) -> None:
+    world = tiny_world("land")
+    june = world["time"].to_numpy() == np.datetime64("2001-06-01")
+    world["nbp"] = world["nbp"].where(~xr.DataArray(june, dims="time"))
+    store = write_store(world, tmp_path / "holes.zarr")
+    settings = tiny_settings(steps=2, validate_every=2, selection_annual=1.0)
+    with pytest.raises(SettingsError, match=r"selection_annual is 1.0, but no year of"):
+        train(settings, store, tmp_path / "run")
 
 
 def test_unwritable_folder_is_said(land_store: Path, tmp_path: Path) -> None:
