@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from emulator.carbon.timeaxis import as_months
 from emulator.nightly import series, vintages
@@ -99,8 +100,11 @@ def budget_rows(sink_map: xr.Dataset) -> Iterator[list[str]]:
             yield [str(year), *map(_text, value), "", *map(_text, error), "", *said]
         return
     sinks = {
-        term: sink_map["budget_year"].sel(flux=flux, region="globe").to_numpy()
-        for term, flux in (("s_ocean", "fgco2"), ("s_land", "nbp"))
+        term: _sink(sink_map, flux, name)
+        for term, flux, name in (
+            ("s_ocean", "fgco2", "ocean"),
+            ("s_land", "nbp", "land"),
+        )
         if flux in sink_map.get_index("flux")
     }
     for place, year in enumerate(years):
@@ -109,6 +113,25 @@ def budget_rows(sink_map: xr.Dataset) -> Iterator[list[str]]:
         said = ["emulated" if cells.get(term) else "missing" for term in _COLUMNS]
         row = [cells.get(term, "") for term in _COLUMNS]
         yield [str(year), *row, "", *blank, "", *said]
+
+
+def _sink(sink_map: xr.Dataset, flux: str, domain: str) -> NDArray[np.float64]:
+    """Return the annual sink of a domain as a budget has it, PgC yr-1; (year,).
+
+    The ocean's is without drift and with rivers where that is known; where ``nbp`` is
+    that of S3, with land use, the land has none.
+    """
+    total: NDArray[np.float64] = (
+        sink_map["budget_year"].sel(flux=flux, region="globe").to_numpy()
+    )
+    numbers = sink_map.get(f"{domain}_year")
+    if numbers is None:
+        return total
+    if domain == "ocean":
+        named = numbers.sel(ocean_number="s_ocean", region="globe").to_numpy()
+        return np.asarray(named if np.isfinite(named).any() else total)
+    is_net = bool(numbers.sel(land_number="net_s3").notnull().any())
+    return np.full(total.shape, np.nan) if is_net else total
 
 
 def _series_rows(sink_map: xr.Dataset, period: str) -> Iterator[list[str]]:

@@ -118,6 +118,30 @@ def test_budget_of_simulated_weather_has_sinks_alone(
     assert row[-7:] == ["missing"] * 3 + ["emulated"] * 2 + ["missing"] * 2
 
 
+def test_net_flux_of_land_use_is_no_land_sink(tmp_path: Path) -> None:
+    given = sink_map({"A": np.ones(10)}, {"C": np.ones(10)})
+    found = tables(given, BudgetSettings(simulation="S3"))
+    # The total of S3 is net_s3; S_LAND is that of S2, which the map does not know.
+    write_tables(given.merge(found).assign_attrs(found.attrs), tmp_path)
+    text = (tmp_path / "budget.csv").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("1999,"))
+    cells = row.split(",")
+    # Ocean and land sink are the fourth and fifth term.
+    assert cells[5] == ""
+    assert cells[-7:][3:5] == ["emulated", "missing"]
+
+
+def test_ocean_sink_is_without_drift_where_it_is_known(
+    simulated: xr.Dataset, tmp_path: Path
+) -> None:
+    known = simulated["ocean_year"].copy(deep=True)
+    known.loc[{"ocean_number": "s_ocean", "region": "globe"}] = 0.7
+    write_tables(simulated.assign(ocean_year=known), tmp_path)
+    text = (tmp_path / "budget.csv").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("1999,"))
+    assert row.split(",")[4] == "0.7"
+
+
 def test_totals_stand_with_all_that_is_known_of_them(
     simulated: xr.Dataset, tmp_path: Path
 ) -> None:
