@@ -103,7 +103,8 @@ def of_budgets(totals: xr.Dataset, predictions: Mapping[str, xr.Dataset]) -> xr.
         row = totals.get_index("flux").get_loc(SINKS[domain])
         given = prediction[STD].reindex(region=totals["region"], time=totals["time"])
         monthly[row] = np.nan_to_num(given.transpose("region", "time").to_numpy())
-        annual[row] = np.sqrt((monthly[row] * share) ** 2 @ inside.T)
+        # Together, as in running totals: what one changes, those after it remember.
+        annual[row] = (monthly[row] * share) @ inside.T
     what = "standard deviation over completions of months that are not over"
     return xr.Dataset(
         {

@@ -89,6 +89,17 @@ def test_totals_and_intervals_count_it() -> None:
     assert half(with_it, "sink") == pytest.approx(expected, rel=1e-6)
 
 
+def test_months_of_a_year_that_are_not_over_err_together() -> None:
+    given = partial(0.3)
+    given[completion.STD][:, -2] = 0.5
+    found = assemble(given, None)["budget_year_completion_std"]
+    value = found.sel(flux="nbp", region="globe", year=2001)
+    # 30 and 31 days of the 365.2425 that a rate counts, as in the twelve months that
+    # end with December: what the one changes, the other remembers.
+    expected = (0.5 * 30 + 0.3 * 31) / 365.2425
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
 def test_nothing_is_counted_where_nothing_is_stated() -> None:
     sink = assemble(prediction("land"), prediction("ocean"))
     assert (sink["budget_month_completion_std"] == 0).all()
