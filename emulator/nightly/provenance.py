@@ -204,8 +204,9 @@ def _uncertainty(
                 f"Of the {domain}, *_interval_emulation holds what the mean of "
                 f"teachers would be with {about['level']:.0%} probability, up to "
                 f"{about['calibrated_leads']} years after {about['last_label']}; "
-                f"budget_*_interval_sink adds the spread between teachers and nothing "
-                f"else, so it is too narrow for the real sink."
+                f"budget_*_interval_sink adds the spread between teachers and what the "
+                f"rest of a month that is not over may change, and nothing else, so it "
+                f"is too narrow for the real sink."
             )
         else:
             said.append(

@@ -150,6 +150,8 @@ def test_sink_adds_the_spread_between_teachers(sink: xr.Dataset) -> None:
     assert "lower bound" in sink["budget_year_interval_sink"].attrs["comment"]
     assert "The ocean run is not calibrated" in sink.attrs["uncertainty"]
     assert "Of the land, *_interval_emulation holds" in sink.attrs["uncertainty"]
+    # What `completion` adds is in it, too.
+    assert "what the rest of a month that is not over may" in sink.attrs["uncertainty"]
 
 
 def test_draws_have_the_mean_and_the_spread_of_the_totals(sink: xr.Dataset) -> None:
