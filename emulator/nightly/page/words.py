@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,14 +51,15 @@ def month_name(month: str) -> str:
     return f"{_MONTHS[int(number) - 1]} {year}"
 
 
-def level(sink_map: xr.Dataset) -> str:
+def level(sink_map: xr.Dataset, fluxes: Sequence[str] = (*SINKS.values(),)) -> str:
     """Return what the map says of its intervals' level, e.g. "90 %"; or ""."""
-    for flux in SINKS.values():
+    levels = []
+    for flux in fluxes:
         name = f"{flux}_interval_emulation"
         said = sink_map[name].attrs.get("long_name", "") if name in sink_map else ""
         if found := re.search(r"(\d+) ?%", said):
-            return f"{found[1]} %"
-    return ""
+            levels.append(f"{found[1]} %")
+    return " or ".join(dict.fromkeys(levels))
 
 
 def tiles(sink_map: xr.Dataset, totals: Mapping[str, Series]) -> str:
@@ -81,7 +82,7 @@ def tiles(sink_map: xr.Dataset, totals: Mapping[str, Series]) -> str:
     for flux in fluxes:
         globe = chosen[flux]["globe"]
         said = [
-            _uncertainty(globe, last, level(sink_map)),
+            _uncertainty(globe, last, level(sink_map, [flux])),
             closing.standing(sink_map, flux),
             open_months,
         ]

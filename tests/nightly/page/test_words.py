@@ -41,6 +41,17 @@ def test_tiles_name_the_last_whole_year_and_its_interval() -> None:
     assert "preliminary" not in found  # of 2002 only
 
 
+def test_levels_that_differ_are_said_of_their_own_domain() -> None:
+    sink_map = small_map(calibrated=True)
+    cells = sink_map["fgco2_interval_emulation"]
+    cells.attrs["long_name"] = cells.attrs["long_name"].replace("90%", "80%")
+    found = words.tiles(sink_map, series.totals(sink_map))
+    assert found.count("90 % interval of the sink") == 1
+    assert found.count("80 % interval of the sink") == 1
+    # The legend of all charts says both.
+    assert words.level(sink_map) == "90 % or 80 %"
+
+
 def test_tiles_without_intervals_name_the_spread() -> None:
     sink_map = small_map(domains="land")
     found = words.tiles(sink_map, series.totals(sink_map))
