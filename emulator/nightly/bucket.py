@@ -134,8 +134,9 @@ def _remove_old(store: "ObjectStore", last: str, keep: int) -> None:
     import obstore
 
     found = obstore.list_with_delimiter(store, f"{EXPORTS}/")["common_prefixes"]
-    others = sorted({Path(prefix).name for prefix in found} - {last})
-    others.sort(key=lambda name: _uploaded(store, name), reverse=True)
+    others = list({Path(prefix).name for prefix in found} - {last})
+    # Names begin with the night; servers tell times to the second only.
+    others.sort(key=lambda name: (_uploaded(store, name), name), reverse=True)
     for old in others[keep - 1 :]:
         for part in obstore.list(store, f"{EXPORTS}/{old}/"):
             obstore.delete(store, [item["path"] for item in part])

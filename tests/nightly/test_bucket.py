@@ -1,11 +1,14 @@
 import os
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
+import obstore
 import pytest
 import xarray as xr
+from obstore.store import MemoryStore
 
 import emulator
 from emulator.carbon.errors import StoreError
@@ -106,6 +109,21 @@ def test_upload_says_last_what_is_newest(url: str, tmp_path: Path) -> None:
     nights = {key.split("/")[1] for key in keys(url) if key.startswith("exports/")}
     assert len(nights) == 2
     assert first.name not in nights
+
+
+def test_of_exports_of_one_second_the_later_night_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Object stores tell times to the second.
+    store = MemoryStore()
+    moment = datetime(2002, 1, 5, tzinfo=UTC)
+    monkeypatch.setattr(bucket, "_uploaded", lambda *_: moment)
+    names = ["20020105T030000-A", "20020106T030000-B", "20020107T030000-C"]
+    for name in names:
+        obstore.put(store, f"exports/{name}/sink.zarr/zarr.json", b"{}")
+    bucket._remove_old(store, names[-1], keep=2)
+    left = [item["path"].split("/")[1] for part in store.list() for item in part]
+    assert sorted(left) == names[1:]
 
 
 def test_nights_bring_their_exports_there(
