@@ -78,7 +78,10 @@ def _held(store: Path) -> zarr.storage.LocalStore:
     readable = zarr.storage.LocalStore(store, read_only=True)
     # One that is still being written is hidden, and locked by its writer.
     if store.parent.parent.name == EXPORTS and not store.parent.name.startswith("."):
-        handle = os.open(store.parent, os.O_RDONLY)
+        try:
+            handle = os.open(store.parent, os.O_RDONLY)
+        except FileNotFoundError:
+            return readable  # just removed, which the caller finds
         with suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_SH)
         weakref.finalize(readable, os.close, handle)

@@ -9,7 +9,7 @@ import xarray as xr
 
 import emulator
 from emulator.carbon.errors import StoreError
-from emulator.nightly import archive, mirror, publish
+from emulator.nightly import archive, mirror, opening, publish
 
 from .nights import predictions, publish_night, revised
 
@@ -195,6 +195,20 @@ def test_what_is_read_is_not_removed(tmp_path: Path) -> None:
     publish_night(repo, predictions(), "2002-02-05", "2001-01")
     mirror.export(repo, tmp_path, keep=1)
     assert len(list((tmp_path / "exports").iterdir())) == 1
+
+
+def test_export_that_goes_before_it_is_held_gives_way_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.export(deployment(tmp_path), tmp_path, keep=1)
+    resolved = opening._resolved
+    # Removed between the moment the link was resolved and the one it is locked.
+    places = iter([tmp_path / "exports" / "20020104T000000-GONE" / "sink.zarr"])
+    monkeypatch.setattr(
+        opening, "_resolved", lambda path: next(places, None) or resolved(path)
+    )
+    opened = emulator.open_sink(tmp_path / "sink.zarr")
+    assert opened.sizes["time"] == 24
 
 
 def test_past_nights_need_an_archive(tmp_path: Path) -> None:
