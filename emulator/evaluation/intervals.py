@@ -215,7 +215,7 @@ def crps_gaussian(mean: Array, deviation: Array, truth: Array) -> Array:
         mean: Any shape.
         deviation: Standard deviation, 0 or more (0: a certain value, whose CRPS is
             the absolute error); the same shape.
-        truth: NaN gives NaN; the same shape.
+        truth: The same shape. NaN here or in the others gives NaN.
 
     Raises:
         ValueError: If a deviation is negative.
@@ -230,7 +230,7 @@ def crps_gaussian(mean: Array, deviation: Array, truth: Array) -> Array:
     z = np.divide(error, spread, out=np.zeros_like(error), where=spread > 0)
     score = z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z)
     score = spread * (score - 1 / math.sqrt(math.pi))
-    return np.where(spread > 0, score, np.abs(error))
+    return np.where(spread == 0, np.abs(error), score)
 
 
 def spread_skill(

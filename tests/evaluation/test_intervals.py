@@ -136,6 +136,10 @@ def test_crps_of_a_gaussian() -> None:
     # At the mean: sd (2 phi(0) - 1 / sqrt(pi)) = sd (0.797885 - 0.564190).
     found = intervals.crps_gaussian(np.zeros(2), np.array([1.0, 0.0]), np.array([0, 3]))
     np.testing.assert_allclose(found, [0.233695, 3.0], atol=1e-6)
+    # A spread that is not known, as that of one member, is no certainty.
+    assert np.isnan(
+        intervals.crps_gaussian(np.zeros(1), np.array([np.nan]), np.ones(1))
+    )
     # The integral of (F(x) - 1[x >= y])^2 over x, y = 1.2, mean 0.4, sd 0.7.
     x = np.linspace(-8, 8, 160_001)
     gap = (stats.norm.cdf(x, 0.4, 0.7) - (x >= 1.2)) ** 2
