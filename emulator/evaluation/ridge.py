@@ -68,6 +68,7 @@ def tune(task: Task) -> list[Choice]:
     options = candidates(task.memory)
     errors = np.zeros((len(options), task.labels.shape[1]))
     seen = torch.from_numpy(np.where(task.held_out, 0.0, task.area))
+    part = _partly_labelled(task)
     for cells in _blocks(task, task.memory):
         problem = _Normal(task, cells, task.memory)
         checks = [
@@ -75,10 +76,18 @@ def tune(task: Task) -> list[Choice]:
             for simulation in range(task.labels.shape[0])
             if (rows := task.rows(simulation, task.validation)).size
         ]
+        normals = {
+            simulation: _normals(task, simulation, part[simulation], cells, task.memory)
+            for simulation, *_ in checks
+        }
         for place, option in enumerate(options):
             weights = problem.solve(option)
             for simulation, rows, predictors in checks:
-                fitted = predictors[..., : weights.shape[1]] @ weights
+                size = weights.shape[1]
+                fitted = predictors[..., :size] @ weights
+                for teacher, normal in normals[simulation].items():
+                    level = normal[:, :size] * weights[..., teacher]
+                    fitted[..., teacher] -= level.sum(1, keepdim=True)
                 truth = task.anomalies[simulation][:, rows, cells]
                 miss = fitted.permute(2, 1, 0) - torch.from_numpy(truth)
                 squares = torch.nan_to_num(miss).double().square()
@@ -104,6 +113,7 @@ def predict(task: Task, wanted: Mask, choices: Sequence[Choice]) -> Array:
             for teacher in _positions(choices, choice):
                 weights[teacher, block, : solved.shape[1]] = solved[..., teacher]
     result = np.full((simulations, teachers, int(wanted.sum()), cells), np.nan, "f4")
+    part = _partly_labelled(task)
     for simulation in range(simulations):
         rows = task.rows(simulation, wanted)
         if not rows.size:
@@ -111,9 +121,13 @@ def predict(task: Task, wanted: Mask, choices: Sequence[Choice]) -> Array:
         place = np.searchsorted(np.flatnonzero(wanted), rows)
         for block in _blocks(task, longest):
             predictors = _predictors(task, simulation, rows, block, longest)
+            normals = _normals(task, simulation, part[simulation], block, longest)
             for teacher, donor in enumerate(task.donor):
                 chosen = weights[teacher, torch.from_numpy(donor[block])]
-                fitted = (predictors @ chosen[..., None])[..., 0].T.numpy()
+                own = predictors
+                if teacher in normals:
+                    own = predictors - normals[teacher][:, None]
+                fitted = (own @ chosen[..., None])[..., 0].T.numpy()
                 normal = task.climatology[simulation, teacher][task.season[rows], block]
                 result[simulation, teacher, place, block] = normal + fitted
     return result
@@ -201,6 +215,39 @@ def _predictors(
     whole[..., 1:leading] = slow.transpose(2, 0, 1)
     whole[..., leading:] = by_cell
     return torch.from_numpy(whole)
+
+
+def _partly_labelled(task: Task) -> list[dict[int, npt.NDArray[np.int64]]]:
+    """Return the training months of teachers that lack some of them.
+
+    Returns:
+        For each simulation, by teacher, positions in time.
+    """
+    seen = np.isfinite(task.labels) & ~task.held_out
+    labelled: Mask = np.asarray(seen.any(axis=3))
+    found: list[dict[int, npt.NDArray[np.int64]]] = []
+    for simulation, known in enumerate(labelled):
+        rows = task.rows(simulation, task.train)
+        months = {teacher: rows[mine[rows]] for teacher, mine in enumerate(known)}
+        found.append({t: own for t, own in months.items() if 0 < own.size < rows.size})
+    return found
+
+
+def _normals(
+    task: Task,
+    simulation: int,
+    months: dict[int, npt.NDArray[np.int64]],
+    cells: slice,
+    lags: int,
+) -> dict[int, Tensor]:
+    """Return the mean predictors of a teacher's own months; (cell, predictor).
+
+    Its climatology is that of these months, those of the forcing and CO2 are not.
+    """
+    return {
+        teacher: _predictors(task, simulation, rows, cells, lags).mean(1)
+        for teacher, rows in months.items()
+    }
 
 
 def _blocks(task: Task, lags: int) -> Iterator[slice]:

@@ -177,6 +177,24 @@ def test_teachers_with_other_years_are_fitted_on_their_own(land: Task) -> None:
     assert np.abs(found[:, 1] - whole[:, 1]).max() > 1e-11
 
 
+def test_ridge_of_a_teacher_with_few_years_continues_its_line(land: Task) -> None:
+    # 2e-9 kg m-2 s-1 for each ppm above 280, and nothing else.
+    law = (2e-9 * (land.co2 - 280))[:, None, :, None]
+    labels = (land.labels * 0 + law).astype("f4")
+    labels[:, 1, : np.flatnonzero(land.train)[60]] = np.nan  # begins in 1997
+    choice = ridge.Choice(lags=0, strength=1e-6, co2=1e-3)
+    task = replace(land, labels=labels)
+    found = ridge.predict(task, land.wanted, [choice, choice])
+    wanted = law[:, 0, land.wanted]
+    np.testing.assert_allclose(found[:, 0] - wanted, 0.0, atol=2e-10)
+    # From the mean of all training years it would be too high by 2.5 years of CO2,
+    # 5 ppm: 1e-8.
+    np.testing.assert_allclose(found[:, 1] - wanted, 0.0, atol=2e-10)
+    # Nor does the choice hide such an error behind a penalty.
+    chosen = ridge.tune(task)[1]
+    assert (chosen.strength, chosen.co2) == (1e-3, 0.01)
+
+
 def test_blocks_of_cells_change_nothing(
     land: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
