@@ -173,10 +173,10 @@ def _trees(task: Task, final: Task, settings: BaselineSettings) -> Baseline:
 
 
 def _line(x: Array, y: Array) -> Callable[[Array], Array]:
-    """Fit a line of y (time, cell) in x (time,), per cell; NaN y is skipped."""
-    valid = np.isfinite(y)
+    """Fit a line of y (time, cell) in x (time,), per cell; NaN of either is skipped."""
+    valid = np.isfinite(y) & np.isfinite(x)[:, None]
     count = valid.sum(0).clip(1)
-    middle = (valid * x[:, None]).sum(0) / count
+    middle = np.where(valid, x[:, None], 0.0).sum(0) / count
     centred = np.where(valid, x[:, None] - middle, 0.0)
     spread = (centred**2).sum(0)
     product = (centred * np.nan_to_num(y)).sum(0)

@@ -73,6 +73,19 @@ def test_trend_follows_co2_in_the_ocean_and_is_flat_in_its_control(ocean: Task) 
     np.testing.assert_allclose(found[1], 0.0, atol=1e-7)
 
 
+def test_trend_leaves_out_months_whose_co2_is_not_known(ocean: Task) -> None:
+    labels = ocean.labels + np.nan_to_num(-ocean.labels)
+    labels += (0.02 * (ocean.co2 - 286))[:, None, :, None].astype("f4")
+    first = np.flatnonzero(ocean.train)[:12]
+    co2 = ocean.co2.copy()
+    co2[0, first] = np.nan
+    labels[0, :, first] = np.nan
+    found = baselines.trend(replace(ocean, labels=labels, co2=co2), ocean.wanted)
+    # The other years lie on the same line: 2 ppm a year from 286 ppm in 1990.
+    expected = 0.02 * 2 * (np.repeat([2005, 2006, 2007], 12) - 1990)
+    np.testing.assert_allclose(found[0] - expected[:, None], 0.0, atol=1e-5)
+
+
 def test_persistence_halves_with_its_memory_and_decays(land: Task) -> None:
     # Anomalies that halve every month: 1, 1/2, 1/4 ... started anew each January.
     months = land.months.size
