@@ -167,7 +167,7 @@ def residual_shift(
     Args:
         values: Any unit; shape (time, cell).
         truth: The same unit and shape. A month is left out of a cell where one of the
-            two has no value.
+            two has no value, or no climatology.
         months: datetime64[M]; shape (time,).
         climatologies: Mean of each calendar month, of the values and of the truth, in
             years that are not scored; each of shape (12, cell).
@@ -181,7 +181,7 @@ def residual_shift(
         terms = np.stack(
             [np.ones_like(a), wrong, wrong**2, a, b, a * b, a**2, b**2],
         )
-        sums += np.where(np.isfinite(wrong), terms, 0.0)
+        sums += np.where(np.isfinite(terms).all(axis=0), terms, 0.0)
     return [_pooled(sums @ weight) for weight in weights.astype(np.float64)]
 
 

@@ -175,6 +175,18 @@ def test_correlation_is_that_of_anomalies_from_own_climatologies() -> None:
     assert found.bias == pytest.approx(6.5)
 
 
+def test_a_cell_without_a_climatology_takes_no_region_with_it() -> None:
+    truth = weather()
+    values = truth + np.array([1.0, 9.0])
+    normals = monthly_means(values, MONTHS), monthly_means(truth, MONTHS)
+    normals[0][:, 1] = np.nan  # no value in the years of the climatology
+    shares = np.array([[1.0, 0.0], [1.0, 1.0]])
+    for found in residual_shift(values, truth, MONTHS, normals, shares):
+        # Anomalies of the first cell are the same; the second has none.
+        assert (found.bias, found.rmse) == pytest.approx((1.0, 1.0))
+        assert found.correlation == pytest.approx(1.0)
+
+
 def test_shift_leaves_out_what_one_of_the_two_lacks() -> None:
     truth = weather()
     values = truth + 1.0
