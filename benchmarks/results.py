@@ -106,18 +106,24 @@ class Sweep:
         name: Of ``conf/experiment``.
         title: Of the section.
         overrides: What the command line changes of the experiment.
+        table: What says how the runs compare: "comparison", or "adapt" where each is
+            adapted to the teacher that it never saw.
     """
 
     name: str
     title: str
     overrides: tuple[str, ...] = ()
+    table: str = "comparison"
 
     @property
     def commands(self) -> list[list[str]]:
         """The commands that make the section again."""
         quick = "baselines.names=[climatology,trend,ridge]"
+        train = ["train", "-m", f"experiment={self.name}", "paths=demo"]
+        if self.table == "adapt":
+            return [train, ["adapt", f"sweep={self.name}", "paths=demo"]]
         return [
-            ["train", "-m", f"experiment={self.name}", "paths=demo", *self.overrides],
+            [*train, *self.overrides],
             ["evaluate", f"sweep={self.name}", "paths=demo", quick],
             ["compare", f"sweep={self.name}", "paths=demo"],
         ]
@@ -134,6 +140,7 @@ SWEEPS = (
         "Semi-supervised learning where labels end early",
         ("learning.label_fraction=0.3,0.1",),
     ),
+    Sweep("new_teacher", "A new teacher: how many years of labels", table="adapt"),
 )
 
 
@@ -185,8 +192,8 @@ def _sweep(sweep: Sweep) -> None:
     for words in sweep.commands:
         _command(*words)
     folder = Path("runs/demo/sweeps") / sweep.name
-    shutil.copyfile(folder / "comparison.png", FIGURES / f"{sweep.name}.png")
-    text = sweep_text(sweep, (folder / "comparison.md").read_text())
+    shutil.copyfile(folder / f"{sweep.table}.png", FIGURES / f"{sweep.name}.png")
+    text = sweep_text(sweep, (folder / f"{sweep.table}.md").read_text())
     (SECTIONS / f"{sweep.name}.md").write_text(text)
 
 
@@ -197,6 +204,9 @@ def sweep_text(sweep: Sweep, comparison: str) -> str:
     lines = [f"## {sweep.title}", "", *words, "", "```sh"]
     lines += [shlex.join(["sink-emulator", *command]) for command in sweep.commands]
     lines += ["```", "", f"![{sweep.title}](figures/{sweep.name}.png)", ""]
+    if sweep.table == "adapt":
+        lines += [line for line in said.splitlines() if line.startswith("|")]
+        return "\n".join(lines) + "\n"
     for panel in panels or [said]:
         name, *tables = panel.split("\n### ")
         title = [name.splitlines()[0]] if panels else []

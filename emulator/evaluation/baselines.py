@@ -66,10 +66,9 @@ def fit(
     Args:
         task: Labels, forcing and the months to predict.
         settings: Which baselines, and how much work.
-        refit: Fit on training and validation months once choices are made, as the
-            network was.
+        refit: Fit on all known months once choices are made, as the network was.
     """
-    final = replace(task, train=task.train | task.validation) if refit else task
+    final = replace(task, train=task.known) if refit else task
     makers: dict[str, Callable[[], Baseline]] = {
         "climatology": lambda: _plain(final, climatology(final, final.wanted)),
         "trend": lambda: _plain(final, trend(final, final.wanted)),

@@ -97,14 +97,14 @@ def fit(
         totals: Annual totals of the teachers, PgC, NaN where not whole; shape
             (simulation, teacher, year).
         years: The years of ``totals``, every calendar year of the task.
-        refit: Whether to fit on training and validation years in the end.
+        refit: Whether to fit on all known years in the end.
     """
     calendar = np.asarray(years)
-    train, validation, wanted = (
+    train, validation, known, wanted = (
         np.isin(calendar, np.unique(years_of(task.months[part])))
-        for part in (task.train, task.validation, task.wanted)
+        for part in (task.train, task.validation, task.known, task.wanted)
     )
-    final = train | validation if refit else train
+    final = known if refit else train
     options = candidates(task.memory)
     inputs = [_predictors(task, temperature, lags, calendar) for lags in options]
     prediction = np.full((*totals.shape[:2], int(wanted.sum())), np.nan)

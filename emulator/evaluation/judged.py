@@ -165,7 +165,7 @@ def tree_interval(
         simulation: Position of the simulation that is asked for.
         settings: How much work goes into it.
         level: The share of truths that the interval should hold.
-        refit: Fit on training and validation months once choices are made.
+        refit: Fit on all known months once choices are made.
         folder: Where the interval is kept for other runs on the same data.
         about: All that the task was made from.
 
@@ -180,7 +180,7 @@ def tree_interval(
         with np.load(path) as kept:
             return Ends(kept["lower"], kept["upper"])
     task = with_mean_of_teachers(task, teachers)
-    final = replace(task, train=task.train | task.validation) if refit else task
+    final = replace(task, train=task.known) if refit else task
     work = trees.Work(settings.rows, settings.trees, settings.threads, settings.seed)
     everything = np.ones(task.months.size, bool)
     before, after = (

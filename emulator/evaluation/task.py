@@ -16,10 +16,11 @@ import numpy.typing as npt
 import torch
 
 from emulator.carbon.grid import Grid
-from emulator.carbon.timeaxis import Part, YearSplit, month_of
+from emulator.carbon.timeaxis import Part, YearSplit, month_of, years_of
 from emulator.data.slow import year_places
 from emulator.data.windows import Cube
 from emulator.evaluation.metrics import monthly_climatology
+from emulator.learning.withheld import years_but_test
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -53,6 +54,8 @@ class Task:
         memory: Months of forcing before the predicted one that may be used.
         train: Months whose labels may be fitted; shape (time,).
         validation: Months on which choices are made; shape (time,).
+        known: Months whose labels a fit may know once choices are made: train,
+            validation and what was left out between them; shape (time,).
         wanted: Months to predict; shape (time,).
         held_out: Cells whose labels may not be seen; shape (cell,).
     """
@@ -71,6 +74,7 @@ class Task:
     memory: int
     train: Mask
     validation: Mask
+    known: Mask
     wanted: Mask
     held_out: Mask
 
@@ -290,6 +294,7 @@ def from_cube(
         memory=memory,
         train=split.months("train", cube.months),
         validation=split.months("validation", cube.months),
+        known=np.isin(years_of(cube.months), years_but_test(split)),
         wanted=split.months(part, cube.months),
         held_out=np.zeros(cells.size, bool) if held_out is None else held_out,
     )

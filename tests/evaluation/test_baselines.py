@@ -281,6 +281,20 @@ def test_all_baselines_at_once_and_what_they_chose(land: Task) -> None:
     assert found["persistence"].choice[0]["window"] in baselines.PERSISTENCE_WINDOWS
 
 
+def test_refit_knows_the_years_left_out_before_validation(land_store: Path) -> None:
+    cube = load_cube(land_store, fluxes=["nbp"], forcing=["tas"], static=[])
+    inside = replace(SPLIT, train=(1992, 2003))
+    task = tasks.from_cube(cube, "nbp", inside, MEMORY)
+    years = years_of(task.months)
+    assert not task.train[years == 2001].any()  # too near to validation
+    assert sorted(set(years[task.known].tolist())) == list(range(1992, 2004))
+    settings = BaselineSettings(names=["climatology"])
+    found = baselines.fit(task, settings, refit=True)["climatology"].prediction
+    january = task.known & (task.season == 0)
+    expected = task.labels[2, 0, january].mean(0)
+    np.testing.assert_allclose(found[2, 0, 0], expected, rtol=1e-4, atol=1e-14)
+
+
 def test_refit_uses_validation_years_too(land: Task) -> None:
     settings = BaselineSettings(names=["climatology", "trend", "persistence", "ridge"])
     plain = baselines.fit(land, settings)
