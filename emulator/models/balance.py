@@ -45,17 +45,11 @@ WOOD, HUMUS = 0.4, 0.3
 decayed litter that stays in the soil: 0.3 in LPJ (Sitch et al., 2003, Global Change
 Biology 9, 161-185, section 2.2.6), 0.3 to 0.55 in its relatives."""
 
-FRAILTY = 0.5
-"""First guess of how much faster wood dies when less grows, as an exponent. In LPJ the
-mortality of trees is the inverse of 1 + k times growth efficiency (Sitch et al., 2003,
-section on mortality): between 0 and -1, as growth matters or not."""
 
-HARM, HEALING = 2.5, 1.0
-"""First guesses of how much faster yet wood dies after growth was lacking, as an
-exponent, and of the years over which that is forgotten. In LPJ-wsl from 1953 to 1994
-litter over the stock of vegetation goes within a cell by the lack, remembered for a
-year, with an exponent of 1.4 (R2 0.20), and hardly by growth alone (0.01); wood, whose
-part of the litter is half or less, has to go by more."""
+FRAILTY = 1.0
+"""First guess of how much faster wood dies when less grows, as an exponent: in LPJ the
+mortality of trees is the inverse of 1 + k times growth efficiency (Sitch et al., 2003,
+section on mortality), so about -1 where growth is what matters."""
 
 
 class Balance(nn.Module):
@@ -218,15 +212,11 @@ class Soils(nn.Module):
 
     and what leaves litter and soil for the air is rh. So a warm month burns a share of
     what there is: less if there is less, more if CO2 has fed the soils, by one law for
-    both. Wood dies at its own rate times exp(b * h - a * g), where g is how much more
-    than usual, as a share, the last twelve months took up, and h what was lacking,
-
-        h[t + 1] = exp(-1 / (12 * tau)) * h[t] + max(-g[t], 0) / 12:
-
-    years without growth kill trees, for a while, and their carbon leaves over the years
-    that follow. With ``pools_fill`` "year" a year's litter comes at once when it is
-    over. Shares, rates, a and the stocks at the start are functions of teacher and
-    place, b and tau are the same everywhere.
+    both. Wood dies at its own rate times exp(-a * g), where g is how much more than
+    usual, as a share, the last twelve months took up: years without growth kill trees,
+    and their carbon leaves over the years that follow. With ``pools_fill`` "year" a
+    year's litter comes at once when it is over. Shares, rates, a and the stocks at the
+    start are functions of teacher and place.
 
     Source: first-order decay with a modifier of temperature and moisture, as in LPJ
         (Sitch et al., 2003, Global Change Biology 9, 161-185, equations 20 to 24) and
@@ -243,8 +233,6 @@ class Soils(nn.Module):
         self.rates = nn.Parameter(-torch.tensor(settings.pools).log())
         self.shares = nn.Parameter(torch.tensor([WOOD, HUMUS]).logit())
         self.frailty = nn.Parameter(torch.tensor(FRAILTY))
-        self.harm = nn.Parameter(torch.tensor(HARM))
-        self.healing = nn.Parameter(torch.tensor(HEALING).log())
 
     def forward(
         self,
@@ -301,10 +289,7 @@ class Soils(nn.Module):
         # In balance as much is taken up as is respired.
         more = torch.where(known, over_year(taken) / mean[:, None] - 1, 0.0)
         more[:, : MONTHS_PER_YEAR - 1] = 0.0
-        lack = (-more).clamp_min(0.0) / MONTHS_PER_YEAR
-        heals = (-(-self.healing).exp() / MONTHS_PER_YEAR).exp().expand_as(lack)
-        harm = stocks(torch.zeros_like(lack[:, 0]), lack, heals)
-        dying = self.harm * harm - (self.frailty + frailty[..., 0])[:, None] * more
+        dying = -(self.frailty + frailty[..., 0])[:, None] * more
         kept_wood = kept[..., 0] ** dying.clamp(-LARGEST_CHANGE, LARGEST_CHANGE).exp()
         wood = stocks(first[..., 0] * wood_share[:, 0], grown, kept_wood)
         fallen = taken - grown + wood * (1 - kept_wood)

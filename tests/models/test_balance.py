@@ -176,7 +176,6 @@ def respired(
     fill: str = "month",
     speed: float = 0.0,
     frailty: float = 0.0,
-    harm: float = 0.0,
 ) -> Tensor:
     """Return what soils respire in which nothing is learned; (month,), one cell."""
     settings = RecurrentSettings(**SOILS, pools_fill=fill)
@@ -185,7 +184,6 @@ def respired(
     nn.init.zeros_(soils.leave.weight)
     nn.init.zeros_(soils.leave.bias)
     nn.init.constant_(soils.frailty, frailty)
-    nn.init.constant_(soils.harm, harm)
     usual = torch.full((1, 12, 1), season)
     static, air = torch.zeros(1, FEATURES, 1), torch.zeros(1, 1)
     found = soils(
@@ -277,28 +275,9 @@ def test_a_year_without_growth_kills_trees() -> None:
     assert (found[12:36] > 0).all()
 
 
-def test_what_was_lacking_kills_trees_after_it() -> None:
-    net, zero = torch.zeros(480), torch.zeros(480)
-    net[11] = -18.0
-    # A month after it a twelfth of a half is lacking: twice the deaths.
-    found = respired(net, zero, harm=24 * math.log(2)) - respired(net, zero)
-    assert (found[:13] == 0).all()
-    wood = WOOD * 3 / 12 / (1 - WOOD_KEPT) - WOOD * 18 / 12  # by then
-    died = wood * (WOOD_KEPT - WOOD_KEPT**2)
-    first = 12 * died * (1 - LITTER_KEPT) * (1 - HUMUS)
-    assert float(found[13]) == pytest.approx(first, rel=1e-3)
-    assert (found[13:48] > 0).all()
-
-
-def test_a_year_beyond_the_usual_saves_no_tree() -> None:
-    net, zero = torch.zeros(480), torch.zeros(480)
-    net[11] = 18.0
-    torch.testing.assert_close(respired(net, zero, harm=3.0), respired(net, zero))
-
-
 def test_trees_are_in_balance_where_growth_is_the_usual() -> None:
     zero = torch.zeros(480)
-    found = respired(zero, zero, frailty=3.0, harm=3.0)
+    found = respired(zero, zero, frailty=3.0)
     torch.testing.assert_close(found, torch.full((480,), 3.0))
 
 
