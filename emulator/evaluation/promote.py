@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from emulator.carbon.errors import GateError, SettingsError
+from emulator.carbon.errors import CheckpointError, GateError, SettingsError
 from emulator.data.stores import code_version
 from emulator.data.writing import write_text
 from emulator.evaluation import calibration, champion, modelcard
@@ -56,13 +56,19 @@ def promote(
     Raises:
         GateError: If the run is refused. ``refusal.json`` in its folder says why.
         SettingsError: If there is no such run, or no champion to go back to.
-        CheckpointError: If the run's networks cannot be read.
+        CheckpointError: If the run's networks cannot be read, or are not all there.
         StoreError: If the champion's folder cannot be written.
     """
     if settings.rollback:
         return champion.roll_back(settings.domain, models_root, reason=settings.reason)
     run_dir = find_run(settings.run, runs_root)
     emulator = load_emulator(run_dir)
+    wanted = emulator.first.settings["learning"]["members"]
+    if len(emulator.members) < wanted:
+        raise CheckpointError(
+            f"{run_dir} has {len(emulator.members)} of {wanted} networks: its training "
+            f"did not end. Give its command again; it goes on where it was."
+        )
     present = champion.current(emulator.domain, models_root)
     card, judgement = _judged(run_dir, emulator, present)
     refused = bool(judgement.objections) and not settings.force

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import emulator
-from emulator.carbon.errors import GateError, SettingsError, StoreError
+from emulator.carbon.errors import CheckpointError, GateError, SettingsError, StoreError
 from emulator.evaluation.calibration import CALIBRATION_FILE, Calibration
 from emulator.evaluation.champion import current, find_champion
 from emulator.evaluation.promote import promote
@@ -133,6 +133,18 @@ def test_a_run_without_a_scorecard_of_its_own_is_refused(runs: Path) -> None:
     with pytest.raises(GateError, match=r"scorecard.json is not there. Run `sink-em"):
         crown(runs, "one")
     assert not (runs.parent / "models").exists()
+
+
+def test_a_run_without_all_its_networks_is_refused(
+    land_store: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings(members=2, steps=2, validate_every=2)
+    run = train(settings, land_store, tmp_path / "runs" / "one")
+    shutil.rmtree(run / "members" / "1")
+    score(run)
+    with pytest.raises(CheckpointError, match="1 of 2 networks: its training did not"):
+        crown(tmp_path / "runs", "one", force=True, reason="Because.")
+    assert not (tmp_path / "models").exists()
 
 
 def test_force_promotes_and_records_why(runs: Path) -> None:
