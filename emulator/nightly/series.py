@@ -130,8 +130,8 @@ def teacher_months(sink_map: xr.Dataset, flux: str) -> xr.DataArray:
 def anomaly(values: xr.DataArray, reference: Sequence[int]) -> xr.DataArray:
     """Return departures from the mean over a reference period.
 
-    A monthly rate departs from the mean of its calendar month, a total from the mean
-    of all totals that end in the period.
+    A monthly rate departs from the mean of its calendar month, a total of a year or of
+    twelve months from the mean of the period's calendar years.
 
     Args:
         values: Totals of a map; with ``year``, or with ``time`` (those of single months
@@ -151,8 +151,10 @@ def anomaly(values: xr.DataArray, reference: Sequence[int]) -> xr.DataArray:
         mean = period.mean(dim, skipna=False)
         return values - mean.where(int(inside.sum()) == wanted)
     if not str(values.name).startswith("budget_month"):
-        mean = period.mean(dim, skipna=False)
-        return values - mean.where(int(inside.sum()) == MONTHS_PER_YEAR * wanted)
+        # Twelve months that end in a December are that year.
+        ends = month_of(period["time"].to_numpy()) == MONTHS_PER_YEAR
+        mean = period.isel(time=ends).mean(dim, skipna=False)
+        return values - mean.where(int(ends.sum()) == wanted)
     first = values.transpose("time", ...)
     months = as_months(first["time"].to_numpy())
     cycle = np.full((MONTHS_PER_YEAR, *first.shape[1:]), np.nan)

@@ -122,14 +122,15 @@ def test_months_depart_from_the_mean_of_their_name() -> None:
     assert series.anomaly(rate, [2002, 2003]).isnull().all()
 
 
-def test_running_totals_depart_from_those_that_end_in_the_period() -> None:
+def test_running_totals_depart_from_the_years_of_the_period() -> None:
     time = np.arange("2000-01", "2002-01", dtype="M8[M]").astype("M8[ns]")
     total = xr.DataArray(
         np.arange(24.0), {"time": time}, ("time",), name="budget_12month"
     )
-    # Those of 2001 are 12 to 23: mean 17.5.
-    found = series.anomaly(total, [2001, 2001])
-    np.testing.assert_allclose(found, np.arange(24.0) - 17.5)
+    # Those that end in December 2000 and 2001 are 11 and 23.
+    found = series.anomaly(total, [2000, 2001])
+    np.testing.assert_allclose(found, np.arange(24.0) - 17)
+    assert series.anomaly(total, [2001, 2002]).isnull().all()
 
 
 @settings(max_examples=25)
@@ -165,9 +166,11 @@ def test_every_reference_period_stands_beside_the_others(rising: xr.Dataset) -> 
         flux="nbp", region="globe", year=1996
     ).to_numpy().tolist() == [1, 1]
     land = found["budget_12month_anomaly"].sel(flux="nbp", region="globe")
-    # Totals that end in 1991 are not whole before December.
-    assert land.sel(reference="1991-1992").isnull().all()
-    assert land.sel(reference="1993-1996").notnull().any()
+    # A December's total is its year's; the first of 1991 is that of December.
+    year = found["budget_year_anomaly"].sel(flux="nbp", region="globe", year=1995)
+    december = land.sel(time="1995-12").squeeze("time")
+    np.testing.assert_allclose(december, year, rtol=1e-6)
+    assert land.notnull().sum("time").to_numpy().tolist() == [61, 61]
 
 
 def test_all_complete_years_are_the_period_if_none_is_named(rising: xr.Dataset) -> None:
