@@ -60,7 +60,7 @@ _LONGEST_MESSAGE = 2**20
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers of a server that may be others a moment later (RFC 9110, RFC 6585)."""
 
-_AGAIN = "The next night tries again; if it lasts, ask the source."
+_AGAIN = "Try again later, as the next night does; if it lasts, ask the source."
 _GOES_ON = "The same command goes on from there; if it lasts, ask the source."
 
 
