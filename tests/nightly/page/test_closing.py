@@ -97,12 +97,16 @@ def test_adjusted_levels_stand_side_by_side() -> None:
     assert series.shown(value) in found
 
 
-def test_standing_of_the_last_ranked_year() -> None:
+def unranked_map(reference: str) -> xr.Dataset:
     sink_map = small_map()
     ranks = xr.zeros_like(sink_map["budget_year"], dtype=np.int16)
-    sink_map["budget_year_rank"] = ranks.expand_dims(
-        reference=np.array(["2000-2001"], dtype=object)
-    ).copy()
+    periods = np.array([reference], dtype=object)
+    sink_map["budget_year_rank"] = ranks.expand_dims(reference=periods).copy()
+    return sink_map
+
+
+def test_standing_of_the_last_ranked_year() -> None:
+    sink_map = unranked_map("2000-2001")
     assert closing.standing(sink_map, "nbp") == ""
     sink_map["budget_year_rank"].loc[{"flux": "nbp", "region": "globe"}] = [[2, 1]]
     found = closing.standing(sink_map, "nbp")
@@ -114,11 +118,7 @@ def test_standing_of_the_last_ranked_year() -> None:
 def test_standing_of_a_year_after_the_reference_period() -> None:
     # 2000 alone is the period: 2001, with a smaller sink, is behind it, and not number
     # 2 of one year.
-    sink_map = small_map()
-    ranks = xr.zeros_like(sink_map["budget_year"], dtype=np.int16)
-    sink_map["budget_year_rank"] = ranks.expand_dims(
-        reference=np.array(["2000-2000"], dtype=object)
-    ).copy()
+    sink_map = unranked_map("2000-2000")
     sink_map["budget_year_rank"].loc[{"flux": "nbp", "region": "globe"}] = [[1, 2]]
     found = closing.standing(sink_map, "nbp")
     assert "number 2 of 2 years, 2000 to 2000 and itself" in found
