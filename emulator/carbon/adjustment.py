@@ -102,6 +102,19 @@ class Definition:
         offset = np.mean((mean - scaled)[inside]) / 2 if inside.any() else np.nan
         return np.where(years < PRODUCTS_FROM, scaled + offset, (scaled + mean) / 2)
 
+    def ocean_factor(self, *, models: bool, products: bool) -> float:
+        """Return by what ``ocean`` scales an error that all its teachers share.
+
+        Before ``PRODUCTS_FROM``, too: the offset of those years has it in it.
+
+        Args:
+            models: Whether there are ocean models.
+            products: Whether there are products.
+        """
+        if not models:
+            return 1.0
+        return (self.model_factor + 1) / 2 if products else self.model_factor
+
     def _added(self, name: str) -> float:
         skinned = name.casefold().startswith(self.has_skin) if self.has_skin else False
         return self.river + (0.0 if skinned else self.skin)

@@ -148,7 +148,7 @@ def closure(
             terms["b_im"] = _imbalance(terms)
             found = found.merge(_of_terms(terms, period, axis))
             found = found.merge(_of_growth(growth, period, axis))
-        nbp = _sink(totals, "nbp", period, settings)
+        nbp = _land_total(totals, period, settings)
         found = found.merge(_land(nbp, terms, period, axis, settings.simulation))
     if reason is None and records.book is not None:
         about |= _said(totals, settings, records.book, records)
@@ -195,63 +195,70 @@ def _sinks(
     """Return S_LAND and S_OCEAN of the map, as the definition has them."""
     definition = DEFINITIONS.get(settings.definition)
     years = years_of(_ends(totals, period))
-    land = _sink(totals, "nbp", period, settings)
-    ocean = _sink(totals, "fgco2", period, settings)
+    land = _land_total(totals, period, settings)
     if settings.simulation != "S2":  # with land use, nbp is no S_LAND
         land = np.full(land.shape, np.nan)
     if definition is not None:
         land = definition.land(land, years)
-        ocean = _defined_ocean(totals, period, settings, definition)
+    ocean, ocean_factor = _ocean(totals, period, settings, definition)
+    land_factor = 1.0 if definition is None else definition.land_factor
     found = {}
-    for name, flux, value, published in (
-        ("s_land", "nbp", land, emissions.LAND_SIGMA),
-        ("s_ocean", "fgco2", ocean, emissions.OCEAN_SIGMA),
+    for name, flux, value, factor, published in (
+        ("s_land", "nbp", land, land_factor, emissions.LAND_SIGMA),
+        ("s_ocean", "fgco2", ocean, ocean_factor, emissions.OCEAN_SIGMA),
     ):
-        known = _interval_sigma(totals, flux, period, settings)
+        # The map's error is one of teachers as they are, before they are scaled.
+        known = factor * _interval_sigma(totals, flux, period, settings)
         sigma = np.where(np.isfinite(known), known, published)
         found[name] = _series(value, sigma, "emulated")
     return found
 
 
-def _sink(
-    totals: xr.Dataset, flux: str, period: str, settings: BudgetSettings
-) -> Array:
-    """Return the global sink of the map, (step,), adjusted as asked; NaN without."""
-    if flux not in totals.get_index("flux"):
+def _land_total(totals: xr.Dataset, period: str, settings: BudgetSettings) -> Array:
+    """Return the global total of nbp, (step,), adjusted as asked; NaN without land."""
+    if "nbp" not in totals.get_index("flux"):
         return np.full(totals.sizes[series.PERIODS[period]], np.nan)
     mean = totals[f"budget_{period}"]
     if f"budget_{period}_adjusted" in totals:
         chosen = {WINDOW: settings.adjustment.window}
         mean = totals[f"budget_{period}_adjusted"].sel(chosen)
-    elif flux == ocean_sink.FLUX and f"ocean_{period}" in totals:
-        named = totals[f"ocean_{period}"].sel(ocean_number="s_ocean", region="globe")
-        if bool(named.notnull().any()):
-            return np.asarray(named.to_numpy())
-    values: Array = mean.sel(flux=flux, region="globe").to_numpy()
+    values: Array = mean.sel(flux="nbp", region="globe").to_numpy()
     return values
 
 
-def _defined_ocean(
-    totals: xr.Dataset, period: str, settings: BudgetSettings, definition: Definition
-) -> Array:
-    """Return S_OCEAN of models and products apart, as a definition has it; (step,)."""
+def _ocean(
+    totals: xr.Dataset,
+    period: str,
+    settings: BudgetSettings,
+    definition: Definition | None,
+) -> tuple[Array, float]:
+    """Return S_OCEAN, (step,), and by what a definition scales an error of teachers.
+
+    It is made of the members of the adjustment, models and products each in its way.
+    """
     years = years_of(_ends(totals, period))
-    if "fgco2" not in totals.get_index("flux"):
-        return np.full(years.size, np.nan)
-    rates = series.teacher_months(totals, "fgco2").sel(region="globe")
+    flux = ocean_sink.FLUX
+    if flux not in totals.get_index("flux"):
+        return np.full(years.size, np.nan), 1.0
+    rates = series.teacher_months(totals, flux).sel(region="globe")
     rates = ocean_sink.without_drift(totals, rates, settings)
-    if "fgco2_adjustment" in totals:
+    if f"{flux}_adjustment" in totals:
         chosen = {WINDOW: settings.adjustment.window}
-        offset = totals["fgco2_adjustment"].sel(chosen).sel(region="globe")
-        rates = (rates + offset).dropna("ocean_teacher", how="all")
+        offset = totals[f"{flux}_adjustment"].sel(chosen).sel(region="globe")
+        rates = (rates + offset).dropna(ocean_sink.TEACHER, how="all")
+    if definition is None:
+        rates = ocean_sink.with_rivers(totals, rates, settings)
     each = series.twelve_months(rates)
     if period == "year":
-        each = series.calendar_years(rates, years)
-    by_name = {str(one["ocean_teacher"].values): one.to_numpy() for one in each}
+        each = series.calendar_years(rates, totals["year"].to_numpy())
+    if definition is None:
+        return each.mean(ocean_sink.TEACHER, skipna=False).to_numpy(), 1.0
+    by_name = {str(one[ocean_sink.TEACHER].values): one.to_numpy() for one in each}
     models = [v for n, v in by_name.items() if n not in settings.products]
     products = {n: v for n, v in by_name.items() if n in settings.products}
     mean = np.mean(models, axis=0) if models else None
-    return definition.ocean(mean, products, years)
+    factor = definition.ocean_factor(models=bool(models), products=bool(products))
+    return definition.ocean(mean, products, years), factor
 
 
 def _interval_sigma(
@@ -531,11 +538,18 @@ def _of_growth(
 
 def _of_ocean(totals: xr.Dataset, settings: BudgetSettings) -> str:
     """Return what S_OCEAN is."""
-    if ocean_sink.DRIFT not in totals or not ocean_sink.is_drift_known(
-        totals, settings
-    ):
-        return "simulation A of the models; the drift of their control B is in it"
-    return "simulation A of the models less the drift that their control B shows"
+    said = "simulation A of the models less the drift that their control B shows"
+    if ocean_sink.TEACHER not in totals.coords:
+        return "the map has no ocean"
+    if not ocean_sink.is_drift_known(totals, settings):
+        said = "simulation A of the models; the drift of their control B is in it"
+    if not totals[ocean_sink.TEACHER].isin(settings.products).any():
+        return said
+    if settings.definition in DEFINITIONS:
+        return f"{said}; products of fCO2 as {settings.definition} has them"
+    if settings.river == "off":
+        return f"{said}; products of fCO2 lack their river carbon, since none is named"
+    return f"{said}; products of fCO2 with river carbon ({settings.river})"
 
 
 def _said(

@@ -147,6 +147,34 @@ def without_drift(
     return (rates - drift.fillna(0.0)).transpose(*rates.dims)
 
 
+def with_rivers(
+    totals: xr.Dataset, rates: xr.DataArray, settings: BudgetSettings
+) -> xr.DataArray:
+    """Return monthly totals of the ocean's teachers, products with river carbon.
+
+    And products over the whole sea, where ``settings.coverage`` asks for it. As they
+    are where no river flux is named, since they are no sink then.
+
+    Args:
+        totals: A map with ``fgco2_coverage``.
+        rates: PgC yr-1; dims ocean_teacher, time and perhaps region, with coordinates.
+        settings: Which teachers are products, their river flux and coverage.
+
+    Raises:
+        UserError: If the map of river carbon cannot be read.
+    """
+    is_product = rates[TEACHER].isin(settings.products)
+    if settings.river == "off" or not bool(is_product.any()):
+        return rates
+    river, _ = _river(totals, settings)
+    sink = rates
+    if settings.coverage == "scaled":
+        share = totals[COVERAGE].fillna(1.0)
+        sink = rates / share.sel({"region": rates["region"], TEACHER: rates[TEACHER]})
+    sink = sink + river.sel(region=rates["region"])
+    return rates.where(~is_product, sink).transpose(*rates.dims)
+
+
 def is_drift_known(totals: xr.Dataset, settings: BudgetSettings) -> bool:
     """Return whether drift is to be taken off, and known of all models of a map."""
     if settings.drift == "off" or DRIFT not in totals:
@@ -173,16 +201,11 @@ def numbers(totals: xr.Dataset, settings: BudgetSettings) -> xr.Dataset:
     raw = series.teacher_months(totals, FLUX)
     products = [n for n in _names(totals) if n in settings.products]
     reasons = _unknown(totals, settings, products)
-    sink = without_drift(totals, raw, settings)
+    sink = with_rivers(totals, without_drift(totals, raw, settings), settings)
     about: dict[str, Any] = json.loads(totals.attrs.get(ATTRIBUTE, "{}"))
     about |= {"drift taken off": is_drift_known(totals, settings), "products": products}
     if products:
-        river, told = _river(totals, settings)
-        share = xr.ones_like(totals[COVERAGE])
-        if settings.coverage == "scaled":
-            share = totals[COVERAGE].fillna(1.0)
-        is_product = sink[TEACHER].isin(products)
-        sink = sink.where(~is_product, sink / share + river)
+        _, told = _river(totals, settings)
         about |= {"river": told, "coverage of products": settings.coverage}
     sink = sink.mean(TEACHER, skipna=False)
     if reasons:

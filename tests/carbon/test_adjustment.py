@@ -69,6 +69,22 @@ def test_ocean_before_1990_is_that_of_models_moved_half_way() -> None:
     np.testing.assert_allclose(found, models + 1.0)
 
 
+@pytest.mark.parametrize("name", DEFINITIONS)
+@pytest.mark.parametrize(("models", "products"), [(1, 0), (0, 1), (1, 1)])
+def test_a_shared_error_is_scaled_as_the_ocean_sink_is(
+    name: str, models: bool, products: bool
+) -> None:
+    definition = DEFINITIONS[name]
+
+    def sink(error: float) -> np.ndarray:
+        level = np.full(YEARS.size, 2.0 + error)
+        some = {"A": level, "B": level} if products else {}
+        return definition.ocean(level if models else None, some, YEARS)
+
+    factor = definition.ocean_factor(models=models, products=products)
+    np.testing.assert_allclose(sink(0.3) - sink(0.0), 0.3 * factor)
+
+
 def test_an_ocean_sink_needs_something() -> None:
     with pytest.raises(ValueError, match="needs models or products, got neither"):
         DEFINITIONS["gcb2025"].ocean(None, {}, YEARS)

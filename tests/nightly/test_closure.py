@@ -220,6 +220,38 @@ def test_errors_of_sinks_are_those_of_the_map(world: xr.Dataset) -> None:
     assert term(found, "s_land", 2000, "_sigma") == 1.0
 
 
+@pytest.mark.parametrize(
+    ("definition", "products", "land", "ocean"),
+    [
+        ("unadjusted", [], 1.0, 1.0),
+        ("gcb2024", [], 1.0, 1.0),
+        ("gcb2025", [], 0.81, 1.10),
+        # An error that C and D share enters half of the sink 10 % larger.
+        ("gcb2025", ["D"], 0.81, 1.05),
+        ("gcb2025", ["C", "D"], 0.81, 1.0),
+    ],
+)
+def test_errors_of_sinks_are_scaled_as_the_definition_scales_the_sinks(
+    definition: str, products: list[str], land: float, ocean: float
+) -> None:
+    given = sink_map(
+        {"A": np.full(10, 3.0)},
+        {"C": np.full(10, 2.5), "D": np.full(10, 2.0)},
+        evidence=WORLD,
+    )
+    given = given.merge(series.running(given))
+    total = given["budget_year"]
+    half = np.where(total["year"] == 2000, np.nan, 0.5) * np.ones(total.shape)
+    given["budget_year_interval_sink"] = series.interval(total, half, "sink")
+    settings = BudgetSettings(definition=definition, products=products)
+    found = closure(given, settings, Records(book(), record()))
+    for name, factor, published in (("s_land", land, 1.0), ("s_ocean", ocean, 0.4)):
+        error = term(found, name, 1995, "_sigma")
+        assert error == pytest.approx(factor * 0.5 / NORMAL)
+        # That of the Global Carbon Budget is one of its own sinks.
+        assert term(found, name, 2000, "_sigma") == published
+
+
 def test_numbers_of_the_land_keep_their_names(world: xr.Dataset) -> None:
     found = closure(world, BudgetSettings(), Records(book(), record()))
     land = found["land_year"].sel(year=1995)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,54 @@ def test_the_closure_takes_the_sink_without_drift(
     found = closure(totals, settings, Records(book()))
     sink = found["closure_year"].sel(term="s_ocean", year=1991)
     assert float(sink) == pytest.approx(mean, abs=4e-3)
+    assert said in json.loads(found.attrs["closure"])["s_ocean"]
+
+
+RIVERS = BudgetSettings(products=["P"], river="resplandy2018")
+"""0.78 PgC yr-1 for P."""
+MOVED = AdjustmentSettings(
+    target="ensemble", window=4, windows=[4], ocean_members=["C", "P"]
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fits", "mean", "said"),
+    [
+        (RIVERS, {"C": FIT, "D": FIT}, (2.34 + 4.34 + 2.28) / 3, "river carbon (respl"),
+        # C moves up to the mean of both models, 3.34; P stays, but for its river.
+        (
+            replace(RIVERS, adjustment=MOVED),
+            {"C": FIT, "D": FIT},
+            (3.34 + 2.28) / 2,
+            "products of fCO2 with river carbon (resplandy2018)",
+        ),
+        # Drift that is not known stays in; that is no reason to leave a river out.
+        (RIVERS, {"C": FIT}, (2 + 4 + 2.28) / 3, "B is in it; products of fCO2 with"),
+        (
+            replace(RIVERS, adjustment=MOVED, river="off"),
+            {"C": FIT, "D": FIT},
+            (3.34 + 1.5) / 2,
+            "products of fCO2 lack their river carbon, since none is named",
+        ),
+        # A definition has a river of its own: 0.65.
+        (
+            replace(RIVERS, adjustment=MOVED, definition="gcb2024"),
+            {"C": FIT, "D": FIT},
+            (3.34 + 2.15) / 2,
+            "products of fCO2 as gcb2024 has them",
+        ),
+    ],
+)
+def test_river_carbon_of_products_is_in_the_closure(
+    settings: BudgetSettings, fits: dict[str, Any], mean: float, said: str
+) -> None:
+    given = world(drifts(**fits), C=2.0, D=4.0, P=1.5)
+    totals = given.merge(numbers(given, settings)).merge(adjusted(given, settings))
+    found = closure(totals, settings, Records(book()))
+    sink = found["closure_year"].sel(term="s_ocean", year=1991)
+    assert float(sink) == pytest.approx(mean, abs=4e-3)
+    december = found["closure_12month"].sel(term="s_ocean", time="1991-12-01")
+    assert float(december) == pytest.approx(float(sink))
     assert said in json.loads(found.attrs["closure"])["s_ocean"]
 
 
