@@ -33,6 +33,9 @@ _ISSUED = "issued"
 FORCING_SNAPSHOT = "{domain}_forcing_snapshot"
 """Property that says from which state of a domain's forcing a night was predicted."""
 
+NEW_NETWORKS = "new_networks"
+"""Property that names the networks that a night was the first to use."""
+
 _PREDICTIONS = "predictions"
 TABLES = "tables"
 
@@ -44,11 +47,14 @@ class Night(NamedTuple):
         snapshot: Its id, for ever.
         time: When it was issued, UTC.
         message: What was said of it.
+        new_networks: Those that it was the first to use, in a name's letters; "" if
+            none.
     """
 
     snapshot: str
     time: datetime
     message: str
+    new_networks: str = ""
 
 
 class Vintage(NamedTuple):
@@ -299,7 +305,7 @@ def _history(opened: icechunk.Repository) -> list[icechunk.SnapshotInfo]:
 
 def _night(info: icechunk.SnapshotInfo) -> Night:
     time = _time_of(dict(info.metadata), info.written_at)
-    return Night(info.id, time, info.message)
+    return Night(info.id, time, info.message, str(info.metadata.get(NEW_NETWORKS, "")))
 
 
 def _time_of(properties: Mapping[str, Any], written: datetime) -> datetime:

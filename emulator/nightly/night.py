@@ -192,13 +192,14 @@ def _night(work: _Work) -> tuple[Outcome, list[str]]:
     }
     emulators = {domain: _open(domain, path) for domain, path in folders.items()}
     beside = extras(work.repo, work.root, folders)
+    begun = _is_begun(work.repo)
     if not settings.dry_run:
+        # If a night was killed before it could: first names, which an export tells.
+        if begun:
+            _name_vintages(work.repo)
         mirror.repair(work.repo, work.root, keep=settings.keep_exports, extras=beside)
 
     failed = gather(settings, work.places.stores, work.collect, work.now, work.journal)
-    begun = _is_begun(work.repo)
-    if begun and not settings.dry_run:
-        _name_vintages(work.repo, {})  # if a night was killed before it could
     tasks: dict[str, Task] = {}
     for domain, emulator in emulators.items():
         forcing = forcing_archive.read(archive_of(work.root, domain))
@@ -283,6 +284,7 @@ def _renew(
         since = as_months(published["time"].to_numpy())[0]
         predictions, window = _assembled(settings, tasks, folders, since, issued)
         is_new_vintage = True
+    networks = {} if published is None else fresh
     extra = tables(series_of(window, published), settings.budget)
     sanity.check(window, published, settings.sanity, is_new_vintage=is_new_vintage)
     months = as_months(window["time"].to_numpy())
@@ -298,6 +300,9 @@ def _renew(
         message=said,
         properties={
             "issued": f"{np.datetime_as_string(issued, unit='s')}Z",
+            archive.NEW_NETWORKS: "-".join(
+                one.emulator.sha256[:8] for one in networks.values()
+            ),
             **{
                 key.format(domain=domain): str(prediction.attrs.get(what, ""))
                 for domain, prediction in predictions.items()
@@ -309,7 +314,7 @@ def _renew(
         },
     )
     work.journal.say("committed", snapshot=snapshot, said=said)
-    _name_vintages(work.repo, {} if published is None else fresh)
+    _name_vintages(work.repo)
     return said, snapshot
 
 
@@ -375,17 +380,16 @@ def _counted(tasks: Mapping[str, Task]) -> str:
     )
 
 
-def _name_vintages(repo: archive.Location, replaced: Mapping[str, Task]) -> None:
-    """Name the first night of each calendar month, and those of new networks.
+def _name_vintages(repo: archive.Location) -> None:
+    """Name the last night, if it is the first of its calendar month or of networks.
 
     Named nights are never removed, so that it can be said for ever how a year was seen
     in which month.
     """
     night = archive.last_night(repo)
     names = [f"v{night.time:%Y-%m}"]
-    if replaced:
-        networks = "-".join(one.emulator.sha256[:8] for one in replaced.values())
-        names.append(f"v{night.time:%Y-%m-%d}-{networks}")
+    if night.new_networks:
+        names.append(f"v{night.time:%Y-%m-%d}-{night.new_networks}")
     known = {vintage.name for vintage in archive.vintages(repo)}
     for name in names:
         if name not in known:

@@ -270,6 +270,40 @@ def test_other_networks_make_a_new_vintage(
     xr.testing.assert_identical(sink(begun, as_of="v2008-11")["nbp"], before["nbp"])
 
 
+def test_killed_before_a_night_has_its_names_the_next_one_gives_them(
+    begun: Deployment,
+    land_store: Path,
+    ocean_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stores = {"land": land_store, "ocean": ocean_store}
+    others = trained(stores, tmp_path / "others", seed=1)
+    told: list[list[str]] = []
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as at_that_moment:
+        at_that_moment.setattr(archive, "tag_vintage", killed)
+        with pytest.raises(KeyboardInterrupt):
+            begun.night("2008-12-05", land=str(others["land"]))
+    assert [vintage.name for vintage in archive.vintages(begun.repo)] == ["v2008-11"]
+
+    monkeypatch.setattr(
+        night,
+        "extras",
+        lambda repo, *_: (
+            lambda _: told.append([vintage.name for vintage in archive.vintages(repo)])
+        ),
+    )
+    assert begun.night("2008-12-06", land=str(others["land"])).said == "nothing new"
+    sha256 = emulator.open_run(others["land"]).sha256[:8]
+    names = ["v2008-11", "v2008-12", f"v2008-12-05-{sha256}"]
+    assert [vintage.name for vintage in archive.vintages(begun.repo)] == names
+    assert told == [names]  # and what is exported for it knows them
+
+
 def test_damaged_checkpoint_keeps_the_old_map(
     begun: Deployment, runs: dict[str, Path], tmp_path: Path
 ) -> None:
