@@ -45,16 +45,17 @@ def side_by_side(
     """Return the totals of several vintages.
 
     Args:
-        history: Name and map of each, oldest first; of a map only totals are read.
+        history: Name and map of each, of which only totals are read; those that were
+            issued at the same time stay in this order.
         earlier: What this function returned for vintages before them, so that old maps
             need not be read again. A name that comes again is taken from ``history``.
 
     Returns:
-        With ``vintage`` first: ``budget_month``, ``budget_12month``, ``budget_year``
-        and their intervals of the sink where there are any; ``budget_year_to_date(
-        vintage, flux, region, year)``, PgC of the months known; ``months_known(vintage,
-        flux, year)``; ``issued``, ``teachers``, and ``same_teachers``, 1 where they are
-        those of the vintage before.
+        With ``vintage`` first, in the order of issue: ``budget_month``,
+        ``budget_12month``, ``budget_year`` and their intervals of the sink where there
+        are any; ``budget_year_to_date(vintage, flux, region, year)``, PgC of the months
+        known; ``months_known(vintage, flux, year)``; ``issued``, ``teachers``, and
+        ``same_teachers``, 1 where they are those of the vintage before.
 
     Raises:
         ValueError: If there is no vintage at all, or a name twice.
@@ -72,6 +73,9 @@ def side_by_side(
     found = xr.concat(
         parts, dim="vintage", join="outer", data_vars="all", combine_attrs="override"
     )
+    # One may have been named after nights that came after it.
+    issued = found["issued"].to_numpy().astype(str)
+    found = found.isel(vintage=np.argsort(issued, kind="stable"))
     found["months_known"] = found["months_known"].fillna(0).astype(np.int8)
     teachers = found["teachers"].to_numpy().tolist()
     same = [1, *(a == b for a, b in itertools.pairwise(teachers))]

@@ -78,6 +78,20 @@ def test_old_vintages_need_not_be_read_again(
         assert again.sizes["vintage"] == 3
 
 
+def test_a_vintage_named_late_stands_where_it_was_issued(
+    history: list[tuple[str, xr.Dataset]],
+) -> None:
+    first, (_, second), third = history
+    other = night("2000-12", teachers="A")
+    changed = [first, ("late", other.assign_attrs(second.attrs)), third]
+    earlier = vintages.side_by_side([first, third])
+    assert earlier["same_teachers"].to_numpy().tolist() == [1, 1]
+    found = vintages.side_by_side(changed[1:2], earlier)
+    assert found["vintage"].to_numpy().tolist() == ["2000-07", "late", "2001-07"]
+    assert found["same_teachers"].to_numpy().tolist() == [1, 0, 0]
+    xr.testing.assert_allclose(found, vintages.side_by_side(changed))
+
+
 def test_table_has_a_column_for_each_vintage(
     history: list[tuple[str, xr.Dataset]], tmp_path: Path
 ) -> None:
