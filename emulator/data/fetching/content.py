@@ -8,8 +8,9 @@ from pathlib import Path
 
 from emulator.carbon.errors import SourceError
 
-_WEB_PAGE = (b"<!doctype", b"<html", b"<?xml")
-"""What pages begin with, and what object stores say of errors; in small letters."""
+_WEB_PAGE = b"<"
+"""What pages begin with, be it a comment or a tag, and what object stores say of
+errors; no format or table of data does."""
 
 _NETCDF = ("NetCDF", (b"CDF", b"\x89HDF"))
 _HDF5 = ("HDF5", (b"\x89HDF",))
@@ -49,7 +50,7 @@ def require_plausible(path: Path, name: str, shown: str) -> None:
     """
     with path.open("rb") as file:
         start = file.read(_LOOKED_AT)
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(_WEB_PAGE) and not name.endswith((".html", ".xml")):
         raise SourceError(
             f"{shown} is a web page, but data are needed: the server sent a "

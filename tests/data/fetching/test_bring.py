@@ -273,6 +273,30 @@ def test_a_file_of_two_products_comes_once(
     assert sorted(server.asked) == [f"round/{name}" for name in CONTENT]
 
 
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_so_many_come_at_a_time_and_no_more(
+    fetch: Fetch, server: Server, parallel: int
+) -> None:
+    guard, under_way, most = threading.Lock(), 0, 0
+
+    def counted(handler: servers.Handler) -> None:
+        nonlocal under_way, most
+        with guard:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.1)
+        with guard:
+            under_way -= 1
+        servers.sends(CONTENT["a.nc"])(handler)
+
+    files = [f"{n}.nc" for n in range(9)]
+    for name in files:
+        server.does(f"round/{name}", counted)
+    fetch(files=files, parallel=parallel)
+    assert most == parallel
+    assert len(fetch.names()) == 9
+
+
 def test_a_length_of_nothing_is_none(fetch: Fetch, server: Server) -> None:
     # Some servers answer so to who asks for the length alone.
     server.lengths["round/a.nc"] = 0

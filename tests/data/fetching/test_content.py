@@ -28,6 +28,8 @@ def test_each_kind_is_known_by_its_beginning(tmp_path: Path, ending: str) -> Non
         LOGIN,
         b"\xef\xbb\xbf\n <HTML>",
         b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+        b"<!-- sso 4.2 -->\n<html><body>Please log in</body></html>",
+        b"<head><meta http-equiv='refresh' content='0; url=/login'></head>",
     ],
 )
 @pytest.mark.parametrize("name", ["a.nc", "a.csv", "a.nc.gz", "a"])
