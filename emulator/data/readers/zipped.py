@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from emulator.carbon.errors import StoreError, UserError
+from emulator.data.fetching.space import gigabytes, spare
 
 GRIB_SUFFIXES = (".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2")
 """How the names of GRIB files end."""
@@ -88,9 +89,9 @@ def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
 
 
 def _require_space(needed: int, path: Path, stage: Path) -> None:
-    free = shutil.disk_usage(stage).free
-    if needed > free:
+    room = spare(stage)
+    if needed > room:
         raise StoreError(
-            f"{path} needs {needed} bytes unpacked, but {stage.parent} has {free}. "
-            f"Free some space."
+            f"{path} needs {gigabytes(needed)} unpacked, but {stage.parent} has "
+            f"{gigabytes(room)} to spare. Free some space."
         )
