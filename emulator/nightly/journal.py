@@ -26,9 +26,10 @@ PREFIX = "sink_emulator_night"
 
 _HELP = {
     "exit_code": "How the last night ended: 0, or the exit code of its failure.",
-    "last_run_timestamp_seconds": "When the last night ended.",
-    "last_success_timestamp_seconds": "When a night last went well, with news or not.",
-    "last_news_timestamp_seconds": "When the map last changed.",
+    # No time of an end: a night stands for the time that its map says, too.
+    "last_run_timestamp_seconds": "The last night, by its begin or what now= said.",
+    "last_success_timestamp_seconds": "The last night that went well, alike.",
+    "last_news_timestamp_seconds": "The last night that changed the map, alike.",
     "newest_month_timestamp_seconds": "End of the newest month of the map.",
     "duration_seconds": "How long the last night took.",
     "months_predicted": "Months that the last night predicted.",
@@ -105,14 +106,14 @@ def conclude(root: Path, outcome: Outcome) -> dict[str, Any]:
         OSError: If they cannot be written.
     """
     before = read_status(root)
-    ended = _stamp(outcome.night)
+    night = _stamp(outcome.night)
     went_well = outcome.exit_code == 0
     status: dict[str, Any] = {
         "exit_code": outcome.exit_code,
         "said": outcome.said,
-        "last_run": ended,
-        "last_success": ended if went_well else before.get("last_success"),
-        "last_news": ended if outcome.changed else before.get("last_news"),
+        "last_run": night,
+        "last_success": night if went_well else before.get("last_success"),
+        "last_news": night if outcome.changed else before.get("last_news"),
         "seconds": round(outcome.seconds, 1),
         "snapshot": outcome.snapshot or before.get("snapshot"),
         "predicted": dict(outcome.predicted),

@@ -121,6 +121,10 @@ def test_figures_are_what_prometheus_reads(tmp_path: Path) -> None:
     for name in {line.split("{")[0].split(" ")[0] for line in samples}:
         assert f"# TYPE {name} gauge" in lines
         assert any(line.startswith(f"# HELP {name} ") for line in lines)
+    # The night lasted 12 s, but it stands for its begin.
+    assert samples["sink_emulator_night_last_run_timestamp_seconds"] == stamp
+    said = next(line for line in lines if "HELP sink_emulator_night_last_run" in line)
+    assert said.endswith("The last night, by its begin or what now= said.")
 
 
 def test_a_deployment_is_well_or_says_why_not(tmp_path: Path) -> None:
