@@ -1,9 +1,10 @@
 """Monthly CO2 of NOAA with its deseasonalised trend: global mean, and Mauna Loa.
 
-Two renditions of each are read: NOAA's own ``co2_mm_gl.csv`` and ``co2_mm_mlo.csv``,
-and those of the public "CO2 PPM" data package, whose headers have fewer names than
-their rows have values, so that a reader who trusts them takes an uncertainty for the
-trend. A header that is none of these is refused.
+Three renditions of each are read: NOAA's own ``co2_mm_gl.csv`` and ``co2_mm_mlo.csv``,
+their twins ``.txt`` with the same columns but no header, and those of the public "CO2
+PPM" data package, whose headers have fewer names than their rows have values, so that
+a reader who trusts them takes an uncertainty for the trend. A file that is none of
+these is refused.
 
 Source:
     https://gml.noaa.gov/ccgg/trends/gl_data.html and .../data.html;
@@ -24,18 +25,24 @@ Array = NDArray[np.float64]
 
 _GLOBAL = ("date", "", "", "", "trend", "sigma")
 _STATION = ("date", "", "", "trend", "", "", "sigma")
+_NOAA_GLOBAL = ("global", ("year", "month", "", "", "", "trend", "sigma"))
+_NOAA_STATION = ("mauna_loa", ("year", "month", "", "", "trend", "", "", "sigma"))
 _LAYOUTS = {
     ("year", "month", "decimal", "average", "average_unc", "trend", "trend_unc"): (
-        "global", ("year", "month", "", "", "", "trend", "sigma"),
+        _NOAA_GLOBAL
     ),
     ("date", "decimal date", "average", "trend"): ("global", _GLOBAL),
     ("year", "month", "decimal date", "average", "deseasonalized", "ndays", "sdev",
-     "unc"): ("mauna_loa", ("year", "month", "", "", "trend", "", "", "sigma")),
+     "unc"): _NOAA_STATION,
     ("date", "decimal date", "average", "interpolated", "trend", "number of days"): (
         "mauna_loa", _STATION,
     ),
 }  # fmt: skip
 """By header in small letters: whose record it is, and what the values of a row are."""
+
+_UNNAMED = {("gl", 7): _NOAA_GLOBAL, ("mlo", 8): _NOAA_STATION}
+"""By the end of the name of a file without a header, and the values of its rows: the
+station's of some years ago had seven, of which the last was no error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +77,24 @@ def read(path: Path) -> Co2Record:
             f"https://gml.noaa.gov/ccgg/trends/gl_data.html."
         )
     lines = read_text(path).splitlines()
-    rows = [row for row in csv.reader(x for x in lines if not x.startswith("#")) if row]
-    header = tuple(name.strip().casefold() for name in rows[0]) if rows else ()
-    if header not in _LAYOUTS:
-        raise UserError(
-            f"{path} begins with {', '.join(header) or 'nothing'}, which is no header "
-            f"of NOAA's monthly CO2 (co2_mm_gl.csv, co2_mm_mlo.csv). Get it again."
-        )
-    place, meanings = _LAYOUTS[header]
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
+    begin = lines[0] if lines else "nothing"
+    header = tuple(name.strip().casefold() for name in begin.split(","))
+    if header in _LAYOUTS:
+        place, meanings = _LAYOUTS[header]
+        rows = list(csv.reader(lines[1:]))
+    else:
+        rows = [line.split() for line in lines]
+        key = path.stem.lower().split("_")[-1], len(begin.split())
+        if key not in _UNNAMED:
+            raise UserError(
+                f"{path} begins with {begin}, which is no header of NOAA's monthly CO2 "
+                f"(co2_mm_gl.csv, co2_mm_mlo.csv) and no row of theirs without one "
+                f"(co2_mm_gl.txt, co2_mm_mlo.txt). Get it again."
+            )
+        place, meanings = _UNNAMED[key]
     months, values = [], []
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in enumerate(rows, start=1 + len(lines) - len(rows)):
         try:
             named = dict(zip(meanings, row, strict=True))
             month = named.get("date") or f"{named['year']}-{int(named['month']):02d}"

@@ -21,7 +21,13 @@ from emulator.data.readers.fields import (
     read_axis,
     without_fills,
 )
-from emulator.data.readers.files import checksum, find_one, open_netcdf, read_text
+from emulator.data.readers.files import (
+    checksum,
+    find_one,
+    open_netcdf,
+    read_text,
+    unchanging,
+)
 from emulator.data.readers.series import wanted_years
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -43,6 +49,15 @@ def read(
     of ``emulator.data.readers.read``.
     """
     path = find_one(entry, variable, data_root, simulation=simulation, what=A_TABLE)
+    wanted = wanted_years(entry, simulation, years)
+    with unchanging(path):
+        return _read(entry, variable, path, wanted)
+
+
+def _read(
+    entry: Entry, variable: str, path: Path, wanted: Years | None
+) -> xr.DataArray:
+    """Read a series of a file."""
     name = entry.variables[variable].name or variable
     layout = entry.table or TableLayout(year="year")
     if path.suffix in (".nc", ".nc4"):
@@ -56,7 +71,6 @@ def read(
             f"in '{VARIABLES[variable].units}'. Declare variables.{variable}.units in "
             f"the catalog entry '{entry.name}'."
         )
-    wanted = wanted_years(entry, simulation, years)
     return as_series(entry, variable, path, months, values, units, name, wanted)
 
 
@@ -200,12 +214,15 @@ def _whole(
 
 
 def _column(columns: dict[str, list[str]], name: str, path: Path) -> list[str]:
-    if name not in columns:
+    """Return a column by its name, or by its name in any case."""
+    same = [held for held in columns if held.lower() == name.lower()]
+    held = name if name in columns else same[0] if len(same) == 1 else None
+    if held is None:
         raise UserError(
             f"{path} has no column '{name}', it has {list(columns)}. Correct 'table' "
             f"or variables.<name>.name in the catalog entry."
         )
-    return columns[name]
+    return columns[held]
 
 
 def _numbers(

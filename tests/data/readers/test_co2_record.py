@@ -57,6 +57,41 @@ def test_station_has_no_error_where_none_is_stated(tmp_path: Path, text: str) ->
     np.testing.assert_array_equal(record.sigma, [np.nan, 0.46])
 
 
+def twin(text: str) -> str:
+    """Return NOAA's own rendition as its twin: comments, and no header."""
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    comments = ["# some lines", f"# {lines[0].replace(',', ' ')}"]
+    return "\n".join([*comments, *(x.replace(",", "  ") for x in lines[1:]), ""])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place", "trend"),
+    [
+        ("co2_mm_gl", GLOBAL, "global", [420.78, 421.05]),
+        ("co2_mm_mlo", STATION, "mauna_loa", [314.44, 428.61]),
+    ],
+)
+def test_twins_have_no_header(
+    tmp_path: Path, name: str, text: str, place: str, trend: list[float]
+) -> None:
+    one, other = tmp_path / f"{name}.csv", tmp_path / f"{name}.txt"
+    one.write_text(text)
+    other.write_text(twin(text))
+    record, same = read(other), read(one)
+    assert record.place == place
+    np.testing.assert_array_equal(record.trend, trend)
+    np.testing.assert_array_equal(record.sigma, same.sigma)
+    np.testing.assert_array_equal(record.months, same.months)
+
+
+def test_rows_of_another_length_are_no_twin(tmp_path: Path) -> None:
+    # The station's file of before 2021: the last of seven values counts days.
+    path = tmp_path / "co2_mm_mlo.txt"
+    path.write_text("1958 3 1958.208 315.71 315.71 314.62 -1\n")
+    with pytest.raises(UserError, match=r"begins with 1958 3 .* and no row of theirs"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -32,11 +32,13 @@ def test_monthly_and_annual_records(tmp_path: Path) -> None:
         "# a\nyear,month,decimal,average,average_unc,trend,trend_unc\n"
         "1979,1,1979.042,336.56,0.11,335.92,0.09\n",
     )
+    write(tmp_path, "co2_annmean_gl.csv", "# a\nyear,mean,unc\n1979,336.85,0.10\n")
     write(tmp_path, "co2_gr_gl.txt", "# a\n 1959 0.96 0.31\n 1960 0.71 0.27\n")
     write(tmp_path, "oni.ascii.txt", "SEAS YR TOTAL ANOM\nDJF 1950 24.72 -1.53\n")
     write(tmp_path, "RONI.ascii.txt", "SEAS YR ANOM\nDJF 1950 -1.41\n")
     expected = {
         "noaa_co2_global": ("co2", [335.92]),
+        "noaa_co2_annual": ("co2", [336.85] * 12),
         "noaa_co2_growth": ("co2_growth", [0.96] * 12 + [0.71] * 12),
         "oni": ("oni", [-1.53]),
         "roni": ("roni", [-1.41]),
@@ -95,6 +97,7 @@ def test_a_record_without_a_known_name_is_refused(tmp_path: Path) -> None:
     [
         "noaa_co2_global",
         "noaa_co2_mauna_loa",
+        "noaa_co2_annual",
         "noaa_co2_growth",
         "oni",
         "gcb_workbook.2023",
@@ -104,6 +107,17 @@ def test_a_record_without_a_known_name_is_refused(tmp_path: Path) -> None:
 def test_real_records_are_usable(name: str) -> None:
     report = check(catalog.load(name), SHARED)
     assert report.is_usable, report.problems
+
+
+@needs_shared
+def test_the_real_years_are_means_of_their_months() -> None:
+    # NOAA's file begins: 1979, 336.85. Both are rounded to 0.01 ppm.
+    years = readers.read(catalog.load("noaa_co2_annual"), "co2", None, SHARED)
+    assert float(years[0]) == pytest.approx(336.85, abs=1e-5)
+    months = readers.read(catalog.load("noaa_co2_global"), "co2", None, SHARED)
+    whole = months.sizes["time"] // 12 * 12
+    means = months.values[:whole].reshape(-1, 12).mean(axis=1)
+    np.testing.assert_allclose(years.values[:whole:12], means, atol=0.1)
 
 
 @needs_shared

@@ -135,6 +135,15 @@ def test_a_series_without_unit_is_refused(tmp_path: Path) -> None:
         readers.read(entry, "co2", None, tmp_path)
 
 
+def test_columns_may_be_spelt_in_any_case(tmp_path: Path) -> None:
+    (tmp_path / "co2.csv").write_text("Year,VALUE\n2000,369\n2001,371\n")
+    series = readers.read(table({"year": "year"}), "co2", None, tmp_path)
+    np.testing.assert_array_equal(series[::12], [369, 371])
+    (tmp_path / "co2.csv").write_text("year,Value,VALUE\n2000,369,1\n2001,371,1\n")
+    with pytest.raises(UserError, match="has no column 'value', it has"):
+        readers.read(table({"year": "year"}), "co2", None, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
