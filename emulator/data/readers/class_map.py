@@ -20,7 +20,7 @@ from emulator.data.binning import binning
 from emulator.data.entry import Entry
 from emulator.data.readers.bands import FineMap, open_map
 from emulator.data.readers.fields import Declared, Field, to_array
-from emulator.data.readers.files import checksum, find_one
+from emulator.data.readers.files import checksum, find_one, unchanging
 
 _CODES = 256
 """Numbers that a byte can hold; the next one stands for no value."""
@@ -48,21 +48,23 @@ def read(entry: Entry, variable: str, data_root: Path, grid: Grid) -> xr.DataArr
     source = entry.variables[variable]
     name = source.name or variable
     year = entry.years[0] if entry.years else None
-    status = path.stat()
-    shares = _shares(
-        path,
-        (status.st_size, status.st_mtime_ns),
-        name,
-        year,
-        Declared.of(entry, entry.years),
-        tuple(sorted(entry.legend.items())),
-        grid,
-    )
+    with unchanging(path):
+        status = path.stat()
+        shares = _shares(
+            path,
+            (status.st_size, status.st_mtime_ns),
+            name,
+            year,
+            Declared.of(entry, entry.years),
+            tuple(sorted(entry.legend.items())),
+            grid,
+        )
+        sha256 = checksum(path)
     codes = sorted(entry.legend)
     chosen = [codes.index(code) for code in source.classes]
     values = np.clip(shares[chosen].sum(axis=0), 0, 1).astype(np.float32)
     field = Field(values, grid.lat, grid.lon, None, "1", name)
-    found = to_array(field, entry, variable, path, checksum(path))
+    found = to_array(field, entry, variable, path, sha256)
     found.attrs["source_classes"] = ", ".join(str(code) for code in source.classes)
     found.attrs["source_years"] = f"{year}"
     return found

@@ -28,7 +28,7 @@ from emulator.data.readers.fields import (
     to_array,
     without_fills,
 )
-from emulator.data.readers.files import checksum, find_one
+from emulator.data.readers.files import checksum, find_one, unchanging
 
 _GIVES = ("forestAge", "forestFrac")
 _OLDEST = VARIABLES["forestAge"].upper
@@ -59,17 +59,19 @@ def read(entry: Entry, variable: str, data_root: Path, grid: Grid) -> xr.DataArr
         )
     path = find_one(entry, variable, data_root)
     name = entry.variables[variable].name or variable
-    status = path.stat()
-    identity = (status.st_size, status.st_mtime_ns)
-    declared = Declared.of(entry)
-    units, share, amount = _sums(path, identity, name, declared, grid)
+    with unchanging(path):
+        status = path.stat()
+        identity = (status.st_size, status.st_mtime_ns)
+        declared = Declared.of(entry)
+        units, share, amount = _sums(path, identity, name, declared, grid)
+        sha256 = checksum(path)
     values = np.clip(share, 0, 1)
     if variable == "forestFrac":
         units = "1"
     else:
         values = np.divide(amount, share, out=np.zeros_like(share), where=share > 0)
     field = Field(values.astype(np.float32), grid.lat, grid.lon, None, units, name)
-    return to_array(field, entry, variable, path, checksum(path))
+    return to_array(field, entry, variable, path, sha256)
 
 
 # Age and share are asked one after the other: the file is read once.

@@ -34,7 +34,13 @@ from emulator.data.readers.fields import (
     read_field,
     to_array,
 )
-from emulator.data.readers.files import checksum, find_files, find_one, open_netcdf
+from emulator.data.readers.files import (
+    checksum,
+    find_files,
+    find_one,
+    open_netcdf,
+    unchanging,
+)
 
 ICE_WATER = "iceWaterFrac"
 """What is neither land nor land use; a file of its own holds it."""
@@ -65,6 +71,12 @@ def read(
     a ``GateError``.
     """
     path = find_one(entry, variable, data_root)
+    with unchanging(path):
+        return _read(entry, variable, path, data_root)
+
+
+def _read(entry: Entry, variable: str, path: Path, data_root: Path) -> xr.DataArray:
+    """Read one variable of a file."""
     source = entry.variables[variable]
     if variable == ICE_WATER:
         name = source.name or variable

@@ -24,7 +24,7 @@ from emulator.data.readers import (
     indices,
     workbook,
 )
-from emulator.data.readers.files import find_one
+from emulator.data.readers.files import find_one, unchanging
 from emulator.data.readers.series import wanted_years
 from emulator.data.readers.tables import A_TABLE, as_series, spread
 
@@ -120,8 +120,9 @@ def read(
             f"{', '.join(known)}. Give the file its usual name, or use the reader "
             f"'table'."
         )
-    months, values = kind.read(path)
     wanted = wanted_years(entry, simulation, years)
-    return as_series(
-        entry, variable, path, months, values, kind.units, kind.names, wanted
-    )
+    with unchanging(path):
+        months, values = kind.read(path)
+        return as_series(
+            entry, variable, path, months, values, kind.units, kind.names, wanted
+        )

@@ -11,7 +11,12 @@ from emulator.carbon.errors import CatalogError, GateError, GridMismatchError
 from emulator.carbon.grid import Grid
 from emulator.data.entry import Entry
 from emulator.data.readers.fields import Declared, area_of, read_field
-from emulator.data.readers.files import checksum, match_files, open_netcdf
+from emulator.data.readers.files import (
+    checksum,
+    match_files,
+    open_netcdf,
+    unchanging,
+)
 
 # Fractions are stored in single precision or rounded; beyond this they are no shares.
 _FRACTION_TOLERANCE = 1e-3
@@ -35,9 +40,11 @@ def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
     source = entry.land_fraction
     if path is None or source is None or source.variable is None:
         return None
-    field = read_field(
-        path, source.variable, declared=Declared.of(entry), has_time=False
-    )
+    with unchanging(path):
+        field = read_field(
+            path, source.variable, declared=Declared.of(entry), has_time=False
+        )
+        sha256 = checksum(path)
     if np.isnan(field.values).all():
         raise GateError(
             f"{path}: '{source.variable}' has no value in any cell, but shares of "
@@ -55,7 +62,7 @@ def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
             f"'land_fraction' of the catalog entry '{entry.name}'."
         )
     values = np.clip(1 - values if source.complement else values, 0, 1)
-    attrs = {"units": "1", "source_file": path.name, "sha256": checksum(path)}
+    attrs = {"units": "1", "source_file": path.name, "sha256": sha256}
     coords = {"lat": field.lat, "lon": field.lon}
     return xr.DataArray(values, coords, ("lat", "lon"), name="fraction", attrs=attrs)
 

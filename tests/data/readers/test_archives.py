@@ -5,17 +5,27 @@ import io
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from emulator.carbon.errors import UserError
-from emulator.data import readers
-from emulator.data.readers import archives
+from emulator.carbon.grid import Grid
+from emulator.data import catalog, readers
+from emulator.data.readers import (
+    archives,
+    class_map,
+    forest_age,
+    luh,
+    surface,
+    tables,
+)
 from emulator.data.readers.fields import read_field
-from emulator.data.readers.files import open_netcdf
+from emulator.data.readers.files import checksum, open_netcdf
+from tests.data import cover_files as cover
 from tests.data import tiny_files as tiny
 
 
@@ -245,3 +255,86 @@ def test_a_file_that_changes_before_its_checksum_is_refused(
     monkeypatch.setattr(readers.series, "read_field", and_then_append)
     with pytest.raises(UserError, match="changed while being read"):
         readers.read(tiny.entry(), "nbp", "S2", tmp_path)
+
+
+LAND_USE = Grid.regular(30.0)
+
+
+def write_cover(root: Path) -> Path:
+    path = root / "esa_landcover/ESACCI-LC-L4-LCCS-Map-300m-P1Y-2000-v2.0.7cds.nc"
+    values = np.full((1, *LAND_USE.shape), 50)
+    return cover.write_classes(path, values, LAND_USE, time=np.array([10957]))
+
+
+def write_age(root: Path) -> Path:
+    path = root / "forest_age/1_BGIForestAgeMPIBGC1.0.0.nc"
+    return cover.write_ages(path, np.ones(LAND_USE.shape), LAND_USE)
+
+
+def write_states(root: Path) -> Path:
+    return cover.write_luh(root / "luh2/states.nc", cover.luh_shares())
+
+
+def write_years(root: Path) -> Path:
+    path = root / "tables/co2_annmean_gl.csv"
+    path.parent.mkdir()
+    path.write_text("year,mean,unc\n1979,336.85,0.10\n")
+    return path
+
+
+def write_growth(root: Path) -> Path:
+    path = root / "tables/co2_gr_gl.txt"
+    path.parent.mkdir()
+    path.write_text("1959 0.96 0.31\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "write", "module"),
+    [
+        ("esa_landcover", "forestFrac", write_cover, class_map),
+        ("forest_age", "forestAge", write_age, forest_age),
+        ("luh2", "cropFrac", write_states, luh),
+        ("noaa_co2_annual", "co2", write_years, tables),
+        ("noaa_co2_growth", "co2_growth", write_growth, tables),
+    ],
+)
+def test_what_is_read_otherwise_is_of_its_checksum_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    variable: str,
+    write: Callable[[Path], Path],
+    module: ModuleType,
+) -> None:
+    path = write(tmp_path)
+    entry = catalog.load(name)
+    assert readers.read(entry, variable, None, tmp_path, grid=LAND_USE).size
+    append_before_checksum(path, monkeypatch, module)
+    message = rf"{path.name}, which had \d+ bytes .* changed while .*Wait until"
+    with pytest.raises(UserError, match=message):
+        readers.read(entry, variable, None, tmp_path, grid=LAND_USE)
+
+
+def test_a_share_of_land_is_of_its_checksum_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = np.ones(tiny.SHAPE, "f4")
+    path = tiny.write(tmp_path / "tiny/static.nc", "frac", share, units="1")
+    source = {"treatment": "multiply", "variable": "frac", "file": "static.nc"}
+    append_before_checksum(path, monkeypatch, surface)
+    with pytest.raises(UserError, match=r"static\.nc, which had .* changed while"):
+        readers.read_fraction(tiny.entry(land_fraction=source), tmp_path)
+
+
+def append_before_checksum(
+    path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType
+) -> None:
+    """Let a file grow between the reading of its values and of its checksum."""
+
+    def later(of: Path) -> str:
+        with path.open("ab") as file:
+            file.write(b"#")
+        return checksum(of)
+
+    monkeypatch.setattr(module, "checksum", later)
