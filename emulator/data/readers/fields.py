@@ -25,9 +25,11 @@ from emulator.data.entry import CoordinateSource, Entry, Years
 from emulator.data.readers import times
 from emulator.data.readers.files import open_netcdf, truncated
 
-LAT_NAMES = ("lat", "latitude", "ylat", "lat_full", "nav_lat", "y")
-LON_NAMES = ("lon", "longitude", "xlon", "lon_full", "nav_lon", "x")
-TIME_NAMES = ("time", "time_counter", "tmnth", "time_mon", "t", "month", "year")
+LAT_NAMES = ("lat", "latitude", "ylat", "lat_full", "nav_lat", "y", "ncl2")
+LON_NAMES = ("lon", "longitude", "xlon", "lon_full", "nav_lon", "x", "ncl3")
+TIME_NAMES = ("time", "time_counter", "tmnth", "time_mon", "t", "month", "year", "ncl0")
+"""In small letters. Files written by NCL number their dimensions: time, kind of plant,
+latitude and longitude are ncl0 to ncl3."""
 
 FILL_VALUES = (-99999.0, -9999.0, -999.0)
 """Fills that occur without being declared; no field here reaches them."""

@@ -83,8 +83,8 @@ def decode(
         The axis, complete and increasing by one month or one year.
 
     Raises:
-        TimeAxisError: If the axis cannot be understood, has gaps or repeats, or does
-            not end as declared.
+        TimeAxisError: If the axis cannot be understood, has gaps or repeats, does not
+            end as declared, or then has months of no whole years.
     """
     _require_known(calendar, source)
     if not np.isfinite(values).all():
@@ -141,6 +141,13 @@ def _checked(
             f"{months[-1]}, but the catalog entry says that the file ends with {ends}. "
             f"If it does, declare its true 'calendar', or 'time_units: {COUNTED}' to "
             f"count the steps back from {ends}; if not, correct 'ends'."
+        )
+    if ends is not None and frequency == "month" and months.size % 12:
+        raise TimeAxisError(
+            f"{source}: the {months.size} steps are stamped {months[0]} to "
+            f"{months[-1]}, but months of whole years are needed to be sure of them. "
+            f"Get the complete file, or declare its true 'calendar' in the catalog "
+            f"entry."
         )
     return Axis(months, frequency, CALENDARS[calendar])
 

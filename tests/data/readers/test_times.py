@@ -190,6 +190,29 @@ def test_years_must_be_whole_where_the_end_is_declared() -> None:
         decode(np.arange(11.0), "months since 2024-01", None, source="f.nc", ends=2024)
 
 
+def test_months_must_be_of_whole_years_where_the_end_is_declared() -> None:
+    # 3899 months that end with 2024 would begin in February 1700: one is missing.
+    message = r"3899 steps are stamped 1700-02 to 2024-12, but months of whole years"
+    with pytest.raises(TimeAxisError, match=message):
+        decode(
+            np.arange(1.0, 3900),
+            "months since 1700-1-16",
+            None,
+            source="f.nc",
+            ends=2024,
+        )
+
+
+@pytest.mark.parametrize("calendar", ["noleap", None])
+def test_an_origin_on_the_eve_is_no_year_before(calendar: str | None) -> None:
+    # Month ends in years of 365 days since 1699-12-31: 31 is 31 January 1700.
+    lengths = np.tile([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], 325)
+    units = "days since 1699-12-31"
+    axis = decode(np.cumsum(lengths), units, calendar, source="f.nc", ends=2024)
+    np.testing.assert_array_equal(axis.months, months_from("1700-01", 3900))
+    assert axis.calendar == "noleap"
+
+
 def test_months_stamped_at_their_end_go_back_by_one() -> None:
     # Midnights that end the months of 2000 are the firsts of February to January.
     ends = np.arange("2000-02", "2001-02", dtype="M8[M]").astype("M8[D]")
