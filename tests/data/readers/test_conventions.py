@@ -15,7 +15,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from emulator.carbon.errors import GridMismatchError, TimeAxisError
+from emulator.carbon.errors import GridMismatchError, TimeAxisError, UnitsError
 from emulator.carbon.grid import Grid
 from emulator.carbon.units import MOLAR_MASS_CARBON
 from emulator.data import readers
@@ -421,6 +421,25 @@ def test_yibs_has_half_cells_at_the_poles_inside_a_tar(tmp_path: Path) -> None:
     assert field.attrs["source_file"] == "YIBs_S2_Monthly_nbp.nc.tar.gz"
 
 
+def test_visit_of_older_rounds_begins_in_1860_and_fills_the_sea(tmp_path: Path) -> None:
+    # 1956 months: 163 years to 2022. Nothing declares what stands in the sea.
+    values = tiny.law(1956)
+    values[:, 0, :2], values[:, 0, 2:] = 1e20, -9999
+    tiny.write(
+        tmp_path / "VISIT/S2/VISIT_S2_nbp.nc",
+        "nbp",
+        values[:, ::-1],
+        lat=tiny.LAT[::-1],
+        time=np.arange(1956) + 0.5,
+        time_units="months since 1860-01-01",
+        calendar=None,
+    )
+    said = entry("VISIT/S2/VISIT_S2_nbp.nc", years=[1901, 2022], ends=2022)
+    field = readers.read(said, "nbp", "S2", tmp_path)
+    values[:, 0] = np.nan
+    require(field, values[41 * 12 :], last="2022-12")
+
+
 @pytest.mark.parametrize("suffix", ["", "_1700_2024"])
 def test_visit_is_packed_and_named_by_its_years(tmp_path: Path, suffix: str) -> None:
     plain = tiny.write(
@@ -501,6 +520,16 @@ def test_coordinates_that_are_all_nought_are_declared(tmp_path: Path) -> None:
     field = readers.read(entry(**said, coordinates=declared), "nbp", "S2", tmp_path)
     require(field, np.roll(tiny.law(MONTHS), 4, axis=2)[SINCE_1901])
     np.testing.assert_allclose(field.lon, tiny.LON)
+
+
+def test_numbered_dimensions_of_ncl_are_known_by_their_number(tmp_path: Path) -> None:
+    path = tmp_path / "CLM/S2/CLM_S2_nbp.nc"
+    values = tiny.law(24)[:, None]
+    tiny.write(path, "nbp", values, dims=("ncl0", "ncl1", "ncl2", "ncl3"))
+    said = {"years": [2023, 2024], "files": "CLM/S2/CLM_S2_nbp.nc"}
+    declared = {"lat": [-67.5, 67.5], "lon": [-157.5, 157.5]}
+    field = readers.read(entry(**said, coordinates=declared), "nbp", "S2", tmp_path)
+    require(field, tiny.law(24), first="2023-01")
 
 
 def test_dimensions_may_have_other_names_than_their_coordinates(tmp_path: Path) -> None:
@@ -629,6 +658,49 @@ def test_cnrm_gives_kg_of_carbon_at_whole_degrees(tmp_path: Path) -> None:
     require(field, np.roll(values, 4, axis=2), first="2023-01")
     grid = Grid(field.lat.values, field.lon.values)
     np.testing.assert_allclose(grid.edges()[1], np.arange(-202.5, 180, 45))
+
+
+@pytest.mark.parametrize("said", ["Pg C yr-1", "-", "mol C", None])
+def test_a_unit_that_lies_is_corrected_by_the_catalog(
+    tmp_path: Path, said: str | None
+) -> None:
+    # GEOMAR, FESOM, NorESM and B-SOSE of RECCAP2; all of them hold mol m-2 s-1.
+    path = tmp_path / "fgco2_X_A_1_gr_2023-2024.nc"
+    write_ocean(path, tiny.law(24), units=said)
+    with pytest.raises(UnitsError, match=r"2024\.nc: 'fgco2'.*variables\.fgco2\.units"):
+        readers.read(ocean(path.name, years=[2023, 2024]), "fgco2", "S2", tmp_path)
+    true = {"fgco2": {"units": "mol m-2 s-1"}}
+    known = ocean(path.name, years=[2023, 2024], variables=true)
+    field = readers.read(known, "fgco2", "S2", tmp_path)
+    require(field, in_kg(tiny.law(24)), first="2023-01")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("TIME", "LATITUDE", "LONGITUDE"),
+        ("tmnth", "ylat", "xlon"),
+        ("t", "y", "x"),
+        ("Time", "Lat", "Lon"),
+        ("time_mon", "latitude", "longitude"),
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_coordinates_of_the_sea_have_many_names(
+    tmp_path: Path, names: tuple[str, ...], order: tuple[int, ...]
+) -> None:
+    days = mid_months("1970-01-01", 2023, 24, "standard")
+    path = tmp_path / "fgco2_X.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        for name, centres in zip(names, (days, tiny.LAT, tiny.LON), strict=True):
+            file.createDimension(name, centres.size)
+            file.createVariable(name, "f8", (name,))[:] = centres
+        file[names[0]].units = "days since 1970-01-01"
+        flux = file.createVariable("fgco2", "f4", [names[i] for i in order])
+        flux.units = "mol m-2 s-1"
+        flux[:] = tiny.law(24).transpose(order)
+    field = readers.read(ocean(path.name, years=[2023, 2024]), "fgco2", "S2", tmp_path)
+    require(field, in_kg(tiny.law(24)), first="2023-01")
 
 
 def test_attributes_in_capitals_and_regional_series_beside_the_map(
