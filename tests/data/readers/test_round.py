@@ -49,6 +49,7 @@ NAMED = [
     ("trendy_v11.sdgvm", "nbp", "SDGVM/S2/SDGVM_S2_nbp.nc.gz"),
     ("trendy_v11.visit", "nbp", "VISIT/S2/VISIT_S2_nbp.nc.gz"),
     ("trendy_v10.jules_es", "nbp", "JULES-ES-1.1/S3/JULES-ES-1p1_S3_nbp_monthly.nc"),
+    ("trendy_v10.jules_es", "nbp", "JULES-ES-1.1/JULES-ES-1p1_S3_nbp_monthly.nc"),
     ("trendy_v10.sdgvm", "nbp", "SDGVM/S2/SDGVM_S2_nbp_annual.nc"),
     ("trendy_v9.jules_es", "npp", "JULES-ES-1.0/S3/JULES-ES-1p0_S3_npp_nlim.nc"),
     ("trendy_v9.yibs", "cVeg", "YIBs/S2/YIBs_S2_Annual_cVeg.nc"),

@@ -14,7 +14,8 @@ from emulator.carbon.errors import (
     UnitsError,
 )
 from emulator.carbon.grid import Grid
-from emulator.data import readers
+from emulator.carbon.regions import OTHER
+from emulator.data import catalog, readers
 from emulator.data.entry import Entry
 from tests.data import tiny_files as tiny
 
@@ -208,6 +209,20 @@ def stack() -> np.ndarray:
     masks = np.zeros((18, *tiny.SHAPE), "f8")
     masks[0], masks[17] = west == 7, north
     return masks
+
+
+def test_the_regions_of_carbontracker_are_known_by_number(tmp_path: Path) -> None:
+    # One cell of each of the 22 regions, and 0 where there is none.
+    labels = np.zeros(tiny.SHAPE, "f4")
+    labels.flat[:22] = np.arange(1, 23)
+    path = tmp_path / "masks/regions.nc"
+    tiny.write(path, "transcom_regions", labels, units=None)
+    said = catalog.load("transcom_carbontracker")
+    found = readers.read_regions(said, GRID, tmp_path)
+    assert found.regions[3] == "South American Temperate"
+    assert found.regions == (*catalog.load("transcom").layers[0].names.values(), OTHER)
+    expected = np.arange(1, 23)[:, None, None] == labels
+    np.testing.assert_array_equal(found.weights[:22], expected)
 
 
 @pytest.mark.parametrize("dtype", ["i1", "f4", "f8"])
