@@ -137,7 +137,12 @@ SWEEPS = (
     Sweep("ablation_closure", "Ablation: components that add up, or not"),
     Sweep(
         "semi_testbed_land",
-        "Semi-supervised learning where labels end early",
+        "Semi-supervised learning where labels end early, on land",
+        ("learning.label_fraction=0.3,0.1",),
+    ),
+    Sweep(
+        "semi_testbed_ocean",
+        "Semi-supervised learning where labels end early, at sea",
         ("learning.label_fraction=0.3,0.1",),
     ),
     Sweep("new_teacher", "A new teacher: how many years of labels", table="adapt"),
