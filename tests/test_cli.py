@@ -14,9 +14,10 @@ import yaml
 
 from emulator import cli
 from emulator.cli.descriptions import COMMANDS
-from emulator.data.budget_column import BudgetColumn
+from emulator.data.budget_column import BudgetColumn, workbook_for
 from emulator.data.report import CheckReport, FieldReport
 from tests.data import tiny_files as tiny
+from tests.evaluation.published import budget_workbook
 
 
 @pytest.fixture(autouse=True)
@@ -229,6 +230,34 @@ def test_catalog_check_compares_with_a_workbook(
     asked = ["catalog", "check", "lpjwsl", "workbook=GCB.xlsx"]
     assert cli.main(asked) == 1
     assert "GCB.xlsx: the name does not say the edition" in capsys.readouterr().err
+
+
+def test_catalog_check_finds_the_workbook_that_was_fetched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = tiny.entry(gates={"sign": "a tiny Earth"}).to_dict()
+    said |= {"label": "ELM", "variables": {"nbp": {}}}
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "tiny.yaml").write_text(yaml.safe_dump(said))
+    ones = np.full((24, *tiny.SHAPE), 2e-10, "f4")
+    tiny.write(tmp_path / "tiny/S2/tiny_S2_nbp.nc", "nbp", ones)
+    where = ["--catalog-dir", str(tmp_path / "catalog"), f"paths.data={tmp_path}"]
+    assert cli.main(["catalog", "check", "tiny", *where]) == 0
+    assert "Global Carbon Budget" not in capsys.readouterr().out
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    book = budget_workbook(tables, range(1999, 2003), {"ELM": [3.0] * 4})
+    assert cli.main(["catalog", "check", "tiny", *where]) == 0
+    shown = capsys.readouterr().out
+    assert "S2 beside Global Carbon Budget 2024 v1.0, column 'ELM'" in shown
+    # Of several that one whose last year is the round's, 2022, else the newest.
+    book.rename(tables / "Global_Carbon_Budget_2023v1.1.xlsx")
+    budget_workbook(tables, range(1999, 2003), {"ELM": [3.0] * 4})
+    for last, edition in ((2001, 2024), (2022, 2023), (2023, 2024)):
+        entry = tiny.entry(years=[2000, last])
+        path = workbook_for(entry, tmp_path)
+        assert path is not None
+        assert f"Budget_{edition}" in path.name
 
 
 def test_catalog_shows_a_round_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:

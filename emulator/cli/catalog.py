@@ -4,6 +4,7 @@ import json
 import os
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +86,27 @@ def _check(
     A model without any file is what one did not get, unless it was asked for by its
     own name.
     """
+    # These read files: needed here only.
+    from emulator.data.budget_column import workbook_for
     from emulator.data.product_check import check
-    from emulator.data.readers.workbook import read  # reads files: needed here only
+    from emulator.data.readers import workbook as workbooks
     from emulator.data.report_text import summary, text
 
-    book = read(Path(workbook)) if workbook else None
+    read = cache(workbooks.read)
+    given = Path(workbook) if workbook else None
+    if given:
+        read(given)  # it was asked for, whether there is a teacher to compare or not
     every = dict.fromkeys(one for name in names for one in entries.members(name))
     asked = {one: one in names for one in every}
     reports = []
     with steps(f"Reading below {data_root}:", len(asked)) as begin:
         for name in asked:
             begin(name)
-            reports.append(check(entries.load(name), data_root, book))
+            entry, book = entries.load(name), None
+            if entry.kind == "teacher":
+                path = given or workbook_for(entry, data_root)
+                book = read(path) if path else None
+            reports.append(check(entry, data_root, book))
     present = [
         report for report in reports if asked[report.name] or not report.is_absent
     ]

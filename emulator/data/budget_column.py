@@ -9,15 +9,22 @@ their entry says how), and products of fCO2 with the river flux that the edition
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.carbon.errors import CatalogError
+from emulator.data import catalog
 from emulator.data.entry import Entry
+from emulator.data.readers.files import find_one
 from emulator.data.readers.workbook import Workbook
 
 SIMULATIONS = {"land": "S2", "ocean": "A"}
 """What the budget calls a model's sink."""
+
+EDITIONS = "gcb_workbook"
+"""The catalog's workbooks, a row an edition."""
 
 Annual = tuple[NDArray[np.int64], NDArray[np.float64]]
 
@@ -42,6 +49,24 @@ class BudgetColumn:
     simulation: str
     is_corrected: bool
     decades: Mapping[str, Mapping[str, float]]
+
+
+def workbook_for(entry: Entry, data_root: Path) -> Path | None:
+    """Return the workbook to compare a teacher with, of those below the data's folder.
+
+    It is the one that ends in the year in which the teacher does, of the same round,
+    else the newest; None where no workbook of the catalog is there.
+    """
+    found: dict[int, Path] = {}
+    for name in catalog.members(EDITIONS):
+        edition = catalog.load(name)
+        try:
+            path = find_one(edition, next(iter(edition.variables)), data_root)
+        except CatalogError:
+            continue  # one that is not here
+        found[(edition.years or (0, None))[1] or 0] = path
+    last = entry.years[1] if entry.years else None
+    return found.get(last or 0) or (found[max(found)] if found else None)
 
 
 def compared_simulation(entry: Entry) -> str | None:

@@ -210,14 +210,16 @@ def judge(entry: Entry, simulation: str, measures: Measures) -> GateResult:
     if net not in measures.fluxes:
         return result
     source = _source(entry, simulation, measures.fluxes[net].source_file)
+    if measures.closure:
+        missing, gross = measures.closure
+        result.residual = missing / gross if gross else np.nan
     with _gathered(result, source) as found:
         tested = _agreement(measures)
         if tested is not None:
             result.agreement, result.evidence = tested
             found += gates.check_sign(net, *tested, source=source, overrides=overrides)
-        if measures.closure:
-            missing, gross = measures.closure
-            result.residual = missing / gross if gross else np.nan
+        # With the wrong sign it does not close either, and that has another cure.
+        if result.residual is not None:
             allowed = entry.residual.allowed if entry.residual else None
             found += gates.check_closure(
                 result.residual, allowed, source=source, overrides=overrides

@@ -29,8 +29,9 @@ from emulator.data.check import (
 from emulator.data.drift import corrected
 from emulator.data.drift import report as drift_report
 from emulator.data.entry import Entry, Years
-from emulator.data.gates import extremes
+from emulator.data.gates import coverage, extremes
 from emulator.data.readers.archives import keeping_unpacked
+from emulator.data.readers.prepared import LEFT_OUT
 from emulator.data.readers.workbook import Workbook
 from emulator.data.report import CheckReport, FieldReport, SignTest
 
@@ -83,6 +84,7 @@ def check(
                 report.overridden += check_forcing(entry, values)
             except UserError as error:
                 report.problems.append(str(error))
+            _check_presence(entry, values, report)
         # Of forcing, only the carbon of fires has a total that anybody knows.
         if "fireobs" in fields:
             fires = fields["fireobs"]
@@ -268,6 +270,35 @@ def _read_all(
         held.add(values)
         report.fields.append(held.report("", count))
     return fields
+
+
+def _check_presence(entry: Entry, values: xr.DataArray, report: CheckReport) -> None:
+    """Note which share of the domain a field covers, and what of it is not there."""
+    name, file = str(values.name), values.attrs["source_file"]
+    if left_out := values.attrs.get(LEFT_OUT):
+        report.problems.append(
+            f"{left_out}. Get what is missing, or end 'years' in the catalog entry "
+            f"'{entry.name}' before it."
+        )
+    if "lat" not in values.dims:
+        return
+    maps = values if "time" in values.dims else values.expand_dims("time")
+    area = Grid(maps.lat.values, maps.lon.values).cell_area()
+    if entry.domain in NET_FLUX:
+        covered = coverage(maps.values, area, entry.domain)
+    else:  # of the whole Earth
+        there = np.einsum("tij,ij->t", np.isfinite(maps.values), area)
+        covered = float(there.min(initial=np.inf) / area.sum())
+    report.coverage.setdefault("", {})[name] = covered
+    if covered == 0:
+        empty = ~np.isfinite(maps.values).any(axis=(1, 2))
+        when = ""
+        if "time" in values.dims:
+            when = f" in {values.time.values[empty][0].astype('datetime64[M]')}"
+        report.problems.append(
+            f"{file} ({entry.name}): '{name}' holds no value{when}, but some are "
+            f"needed each month. Check its fill value, or get the file again."
+        )
 
 
 class _Held:

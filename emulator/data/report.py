@@ -70,7 +70,8 @@ class CheckReport:
         signs: The sign test of each simulation that can be tested.
         residual: Share of the gross flux that nbp differs from its components, by
             simulation.
-        coverage: Share of the domain with values: simulation, then flux.
+        coverage: Share of the domain with values, in the month that has fewest:
+            simulation (empty where there are none), then variable.
         budget: The same totals in a workbook of the Global Carbon Budget; None where
             none was named or nothing can be compared.
         drift: The sink without the drift of its control; None where the entry says

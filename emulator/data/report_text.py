@@ -8,6 +8,8 @@ from emulator.data.check import NET_FLUX
 from emulator.data.drift import DriftReport
 from emulator.data.report import CheckReport, FieldReport
 
+_ANNUAL = "annual, or without the months that tell"
+
 
 def text(report: CheckReport) -> str:
     """Return a report as text."""
@@ -52,12 +54,14 @@ def _notes(report: CheckReport) -> list[str]:
     notes = []
     for simulation, test in report.signs.items():
         verdict = "right" if test.agreement > 0 else "WRONG"
+        verdict = verdict if test.agreement else "not told"
         notes.append(
             f"{simulation}: sign {verdict} by {test.evidence}: {test.agreement:.3g}"
         )
     notes += [
-        f"{simulation}: sign not tested: annual, or without the months that tell"
-        for simulation in report.totals
+        f"{simulation}: sign not tested: "
+        f"{_ANNUAL if _has_net(decades) else 'there is no net flux'}"
+        for simulation, decades in report.totals.items()
         if simulation and simulation not in report.signs
     ]
     notes += [
@@ -65,10 +69,10 @@ def _notes(report: CheckReport) -> list[str]:
         for simulation, share in report.residual.items()
     ]
     notes += [
-        f"{simulation}: {flux} covers {share:.0%} of the domain"
-        for simulation, fluxes in report.coverage.items()
-        for flux, share in fluxes.items()
-        if flux in NET_FLUX.values()
+        f"{simulation + ': ' * bool(simulation)}{name} covers {share:.0%} of the domain"
+        for simulation, shares in report.coverage.items()
+        for name, share in shares.items()
+        if not simulation or name in NET_FLUX.values()
     ]
     notes += [
         f"{name}: {area:.1f} million km2" for name, area in report.regions.items()
@@ -78,6 +82,10 @@ def _notes(report: CheckReport) -> list[str]:
     notes += [f"PROBLEM: {problem}" for problem in report.problems]
     notes += [] if report.problems else ["Complete and plausible."]
     return notes
+
+
+def _has_net(decades: Mapping[str, Mapping[str, float]]) -> bool:
+    return any(net in row for row in decades.values() for net in NET_FLUX.values())
 
 
 def _grouped(report: CheckReport) -> str:

@@ -14,6 +14,7 @@ from emulator.data.product_check import check
 from emulator.data.readers import workbook
 from emulator.data.report_text import summary, text
 from tests.data import tiny_files as tiny
+from tests.data.centre_files import months, new_layout, uniform
 from tests.evaluation.published import budget_workbook
 
 DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -68,6 +69,9 @@ def test_a_flipped_sign_is_a_problem_and_an_override_is_told(tmp_path: Path) -> 
     report = check(tiny.entry(), tmp_path)
     assert not report.is_usable
     assert "PROBLEM: tiny_S2_nbp.nc (tiny S2): 'nbp' has the wrong" in text(report)
+    # Twice 1e-10 of 8e-9 is told, but is no problem: the cure of the sign mends it.
+    assert "S2: nbp differs from its components by 2.50% of GPP" in text(report)
+    assert len(report.problems) == 1
     overridden = tiny.entry(gates={"sign": "a test", "closure": "a test"})
     report = check(overridden, tmp_path)
     assert report.is_usable
@@ -186,6 +190,15 @@ def test_the_sign_test_is_told_and_so_is_that_there_was_none(tmp_path: Path) -> 
     report = check(tiny.entry(root="yearly"), tmp_path)
     assert report.signs == {}
     assert "S2: sign not tested: annual" in text(report)
+    # Without a season to tell it is neither right nor wrong.
+    for name in ("gpp", "ra", "rh"):
+        (tmp_path / f"tiny/S2/tiny_S2_{name}.nc").unlink()
+    tiny.write(tmp_path / "tiny/S2/tiny_S2_nbp.nc", "nbp", 0 * east.astype("f4"))
+    assert "S2: sign not told by its summer" in text(check(tiny.entry(), tmp_path))
+    tiny.write(tmp_path / "tiny/S2/tiny_S2_gpp.nc", "gpp", east.astype("f4"))
+    (tmp_path / "tiny/S2/tiny_S2_nbp.nc").unlink()
+    said = text(check(tiny.entry(), tmp_path))
+    assert "S2: sign not tested: there is no net flux" in said
 
 
 def with_nbp(root: Path, rate: float) -> None:
@@ -301,6 +314,56 @@ def test_forcing_and_annual_fields_are_described(tmp_path: Path) -> None:
     celsius = tiny.forcing_entry(variables={"tas": {"units": "degC"}})
     assert "values of 'tas' lie outside" in check(celsius, tmp_path).problems[0]
     assert "No file" in check(tiny.forcing_entry(), tmp_path / "absent").problems[0]
+
+
+def test_forcing_says_what_it_covers(tmp_path: Path) -> None:
+    # The western half of a sphere of 510.06 million km2, less of its second month.
+    tas = np.where(tiny.LON < 0, 288.0, np.nan) * np.ones((24, *tiny.SHAPE), "f4")
+    tas[1, :, :2] = np.nan
+    tiny.write(tmp_path / "tas.nc", "tas", tas.astype("f4"), units="K")
+    west = (tiny.LON < 0).sum()
+    share = (west - 2) / tiny.LON.size
+    for domain, area in (("both", 510.06), ("ocean", 360.0), ("land", 133.0)):
+        report = check(tiny.forcing_entry(domain=domain), tmp_path)
+        assert report.is_usable
+        covered = min(1.0, share * 510.06 / area)
+        assert report.coverage == {"": {"tas": pytest.approx(covered, abs=1e-3)}}
+        assert f"\ntas covers {covered:.0%} of the domain" in text(report)
+        assert report.to_dict()["coverage"][""]["tas"] == pytest.approx(covered, 1e-3)
+
+
+def test_a_month_without_any_value_is_a_problem(tmp_path: Path) -> None:
+    tas = np.full((24, *tiny.SHAPE), 288.0, "f4")
+    tas[5] = np.nan
+    tiny.write(tmp_path / "tas.nc", "tas", tas, units="K")
+    (problem,) = check(tiny.forcing_entry(), tmp_path).problems
+    assert problem.startswith(
+        "tas.nc (weather): 'tas' holds no value in 2000-06, but some"
+    )
+    static = tiny.forcing_entry(kind="static", years=None, evidence=None)
+    tiny.write(tmp_path / "tas.nc", "tas", tas[5], units="K")
+    (problem,) = check(static, tmp_path).problems
+    assert "'tas' holds no value, but some" in problem
+
+
+def test_a_product_with_a_gap_is_not_complete(tmp_path: Path) -> None:
+    rain = tiny.forcing_entry(
+        reader="era5", files="**/*", variables={"pr": {}}, years=[1940, None]
+    )
+
+    def told(first: str, count: int) -> None:
+        path = tmp_path / "monthly" / f"{first}.nc"
+        new_layout(path, months(first, count), {"tp": uniform([1e-3] * count)})
+
+    told("2024-01", 2)
+    assert check(rain, tmp_path).is_usable
+    told("2024-04", 1)
+    report = check(rain, tmp_path)
+    assert report.fields[0].period == "2024-01 to 2024-02, 2 months"
+    (problem,) = report.problems
+    assert (
+        "has no 'pr' of 2024-03, so that months after it are left out. Get" in problem
+    )
 
 
 def test_a_field_without_values_is_described(tmp_path: Path) -> None:

@@ -23,13 +23,16 @@ from emulator.carbon.variables import VARIABLES
 from emulator.data.entry import Entry, Years
 from emulator.data.readers.files import changed, checksum
 from emulator.data.readers.offering import PRODUCTS, place_of
-from emulator.data.readers.products import Offering, Piece, spanned
+from emulator.data.readers.products import Offering, Piece, days_of, spanned
 from emulator.data.readers.series import wanted_years
 from emulator.data.readers.stretches import STRETCH_BYTES, Months, Stretch
 
 log = logging.getLogger(__name__)
 
 _ANY: Years = (1900, None)
+
+LEFT_OUT = "left_out"
+"""Attribute of a field: which month lacks before others that are there, in words."""
 
 
 def read(
@@ -50,7 +53,8 @@ def read(
     names = [name for part in parts for name in part.sources]
     sums = {where: said for part in parts for where, said in part.sums.items()}
     joined = xr.concat([part.field for part in parts], "time", combine_attrs="override")
-    return joined.assign_attrs(origin(names, sums))
+    gap = product.gap()
+    return joined.assign_attrs(origin(names, sums) | ({LEFT_OUT: gap} if gap else {}))
 
 
 @contextmanager
@@ -104,22 +108,39 @@ class ProductSeries:
         months = list(every[:count])
         while months and not self._piece(months[-1]).read((self.variable,)).is_final:
             months.pop()
-        late = f"{count - len(months)} more are preliminary (docs/data.md: Status). "
+        gap = self.gap()
         if not _reaches(months, self.wanted):
             held = f"{months[0]} to {months[-1]}" if months else "none"
-            raise TimeAxisError(
+            late = f"{count - len(months)} more are preliminary (docs/data.md: Status)."
+            said = [
                 f"{self.place} has the final months {held} of '{self.variable}', but "
-                f"{_span(self.wanted)} are needed without a gap. "
-                f"{late if len(months) < count else ''}"
-                f"{' '.join(self.offering.refused)} Get what is missing, or correct "
-                f"'years' in the catalog entry '{self.entry.name}'."
-            )
-        if any(there[count:]):
-            log.warning(
-                "%s has no '%s' of %s, so that months after it are left out",
-                *(self.place, self.variable, every[count]),
-            )
+                f"{_span(self.wanted)} are needed without a gap.",
+                *([late] if len(months) < count else []),
+                *([f"{gap}."] if gap else []),
+                *self.offering.refused,
+                f"Get what is missing, or correct 'years' in the catalog entry "
+                f"'{self.entry.name}'.",
+            ]
+            raise TimeAxisError(" ".join(said))
+        if gap:
+            log.warning("%s", gap)
         return np.array(months, "M8[M]")
+
+    def gap(self) -> str:
+        """Return which month lacks before others, in words; nothing if none does."""
+        every = _months(self.offering, self.wanted)
+        whole = [self.offering.month(month) is not None for month in every]
+        if all(whole) or not any(whole[whole.index(False) :]):
+            return ""
+        month = every[whole.index(False)]
+        days = days_of(month)
+        lacking = [day for day in days if day not in self.offering.days]
+        some = f" ({len(lacking)} of {len(days)} days lack, the first {lacking[0]})"
+        return (
+            f"{self.place} has no '{self.variable}' of {month}"
+            f"{some if len(lacking) < len(days) else ''}, so that months after it are "
+            f"left out"
+        )
 
     def behind(self, months: Months) -> list[str]:
         """Return names and checksums of files, and other origins."""

@@ -16,6 +16,7 @@ from emulator.carbon.errors import (
 from emulator.data import catalog, readers
 from emulator.data.entry import Entry, parse_entry
 from emulator.data.readers import prepared
+from emulator.data.readers.products import Offering, Piece
 from tests.data.centre_files import LAT, LON, months, new_layout, oisst, uniform
 
 SHIPPED = (
@@ -97,6 +98,28 @@ def test_months_end_before_a_gap(
     rain(tmp_path, "2024-04", 2, name="b")
     assert read(tmp_path, entry("era5", "pr")).sizes["time"] == 2
     assert "has no 'pr' of 2024-03, so that months after it are left" in caplog.text
+
+
+def test_the_day_that_lacks_is_told(tmp_path: Path) -> None:
+    whole = Offering("days")
+    for day in np.arange("2020-01", "2020-04", dtype="M8[D]"):
+        whole.days[day] = Piece((), lambda _: pytest.fail("not to be read"))
+    series = prepared.ProductSeries(
+        entry("oisst", "tos"), "tos", str(tmp_path), (1981, None), whole
+    )
+    assert series.gap() == ""
+    del whole.days[np.datetime64("2020-03-31")]  # the last month is not over
+    assert series.gap() == ""
+    for day in ("2020-01-07", "2020-01-09"):
+        del whole.days[np.datetime64(day)]
+    said = (
+        f"{tmp_path} has no 'tos' of 2020-01 (2 of 31 days lack, the first "
+        f"2020-01-07), so that months after it are left out"
+    )
+    assert series.gap() == said
+    # In the first month it leaves nothing at all.
+    with pytest.raises(TimeAxisError, match=r"months none .* a gap\. .*-01-07\), s"):
+        series.months()
 
 
 def test_months_that_are_there_but_preliminary_are_told(tmp_path: Path) -> None:
