@@ -244,7 +244,8 @@ def _copy_figures(folder: Path, experiment: Experiment) -> list[str]:
     for path in sorted(folder.glob("*.png")):
         # With several teachers, the figures of their mean stand for all.
         is_mean = not any(folder.glob("*mean*")) or "mean" in path.name
-        if f"-{experiment.headline.lower()}." in path.name and is_mean:
+        is_headline = f"-{experiment.headline.lower()}." in path.name and is_mean
+        if is_headline or path.name == "intervals.png":
             name = f"{experiment.name}-{path.name}"
             shutil.copyfile(path, FIGURES / name)
             kept.append(name)

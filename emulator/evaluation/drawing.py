@@ -20,7 +20,8 @@ def draw(hindcast: Hindcast, card: Record, cube: Cube, folder: Path) -> list[Pat
     """Draw the headline flux of the transient simulation; return the files.
 
     A full set for the mean of teachers, or the only one; where there are several, one
-    more figure with the annual anomalies of each.
+    more figure with the annual anomalies of each; where intervals were tested, one of
+    them.
     """
     mine = [
         record
@@ -33,7 +34,23 @@ def draw(hindcast: Hindcast, card: Record, cube: Cube, folder: Path) -> list[Pat
         return []
     paths = _draw_record(hindcast, shown[0], card["evidence"], cube, folder)
     paths += _draw_teachers(shown, card["evidence"], folder)
-    return paths + _draw_effects(card["responses"], card["evidence"], folder)
+    paths += _draw_effects(card["responses"], card["evidence"], folder)
+    return paths + _draw_intervals(card["intervals"], card["evidence"], folder)
+
+
+def _draw_intervals(found: Record | None, evidence: str, folder: Path) -> list[Path]:
+    """Draw how intervals hold, where the run has any that could be tested."""
+    if found is None or not found["scores"]:
+        return []
+    figure = figures.intervals(
+        found["scores"],
+        found["lightgbm"],
+        found["level"],
+        title=f"Intervals of {found['flux']}, {found['simulation']}, "
+        f"{found['first_month']} to {found['last_month']}",
+        evidence=evidence,
+    )
+    return [figures.save(figure, folder / "intervals.png")]
 
 
 def _draw_effects(effects: list[Record], evidence: str, folder: Path) -> list[Path]:

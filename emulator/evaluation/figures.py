@@ -35,6 +35,10 @@ METHOD_STYLES: dict[str, tuple[str, str, float]] = {
 }
 """Colour, line and width of each method: lines differ too, for print in grey."""
 
+SUPPORT_COLOURS = {"cell": "#0072B2", "region": "#009E73", "globe": "#D55E00"}
+PERIOD_LINES = {"month": ("-", "o"), "year": ("--", "s")}
+"""How intervals of cells, regions and the globe, months and years, are told apart."""
+
 MAP_RANGE = (-1.0, 1.0)
 """Range of the skill map; R2 below -1 is drawn as -1, as bad as it needs to look."""
 
@@ -178,6 +182,75 @@ def effects(
             axis.set_ylabel(unit, fontsize=8)
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[0].legend(fontsize=8, frameon=False)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
+    return figure
+
+
+def intervals(
+    scores: Mapping[str, Mapping[str, Any]],
+    trees: Mapping[str, Mapping[str, Any]],
+    level: float,
+    *,
+    title: str,
+    evidence: str,
+) -> Figure:
+    """Draw whether intervals hold what they say.
+
+    Left how many truths intervals of any level hold; in the middle how many those of
+    this level hold, with what so few years allow; right the same by year after the last
+    label.
+
+    Args:
+        scores: By "support/period", as ``judged.judge`` returns them.
+        trees: The same of quantiles of boosted trees, for some of them.
+        level: Of the interval.
+        title: Title.
+        evidence: What stands behind the numbers.
+    """
+    figure, (reliability, tested, by_lead) = panels(3, evidence, height=3.8)
+    reliability.plot([0, 1], [0, 1], color="#BBBBBB", lw=0.8)
+    for key, each in scores.items():
+        support, period = key.split("/")
+        colour, (line, marker) = SUPPORT_COLOURS[support], PERIOD_LINES[period]
+        style: dict[str, Any] = {"color": colour, "ls": line, "marker": marker}
+        style |= {"ms": 3.5, "lw": 1.4}
+        levels = [float(other) for other in each["reliability"]]
+        shares = list(each["reliability"].values())
+        reliability.plot(levels, shares, label=f"{support}, {period}", **style)
+        leads = [int(lead) for lead in each["by_lead"]]
+        held = [found["coverage"] for found in each["by_lead"].values()]
+        by_lead.plot(leads, held, **style)
+    reliability.set_xlabel("Level", fontsize=8)
+    reliability.set_title("Truths inside", loc="left", fontsize=9)
+    reliability.legend(fontsize=7, frameon=False)
+
+    names = []
+    everyone = [*((*item, "") for item in scores.items())]
+    everyone += [(*item, "\nLightGBM") for item in trees.items()]
+    for place, (key, each, who) in enumerate(everyone):
+        support, period = key.split("/")
+        found = each["coverage"]
+        ends = [[found["found"] - found["low"]], [found["high"] - found["found"]]]
+        tested.errorbar(
+            [found["found"]],
+            [place],
+            xerr=np.maximum(ends, 0.0),
+            fmt=PERIOD_LINES[period][1],
+            color=METHOD_STYLES["lightgbm"][0] if who else SUPPORT_COLOURS[support],
+        )
+        names.append(f"{support}, {period}{who}")
+    tested.set_yticks(range(len(names)), names)
+    tested.invert_yaxis()
+    tested.axvline(level, color="#BBBBBB", lw=0.8, zorder=0)
+    tested.set_xlim(0, 1.02)
+    tested.set_xlabel("95 % interval, exact binomial", fontsize=8)
+    tested.set_title(f"Inside the {level:.0%} interval", loc="left", fontsize=9)
+
+    by_lead.axhline(level, color="#BBBBBB", lw=0.8, zorder=0)
+    by_lead.set_ylim(0, 1.04)
+    by_lead.xaxis.set_major_locator(MaxNLocator(integer=True))
+    by_lead.set_xlabel("Years after the last label", fontsize=8)
+    by_lead.set_title(f"Inside the {level:.0%} interval", loc="left", fontsize=9)
     figure.suptitle(title, x=0.02, ha="left", fontsize=10)
     return figure
 

@@ -42,9 +42,14 @@ DEFINITIONS = {
     "totals, PgC for their years",
     "interval_score": "width + 2 / (1 - level) x the distance outside; less is better",
     "crps": "of the normal distribution with this interval; less is better",
+    "reliability": "share of truths inside the interval, narrowed or widened to "
+    "another level as that of a normal distribution would be",
     "spread_skill": "spread between members over the error of their mean, root mean "
     "squares; 1 if members were draws from the truth's distribution",
 }
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Of the reliability."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +185,7 @@ def tree_interval(
         with np.load(path) as kept:
             return Ends(kept["lower"], kept["upper"])
     task = with_mean_of_teachers(task, teachers)
-    final = replace(task, train=task.known) if refit else task
+    final = task.last_fit(refit=refit)
     work = trees.Work(settings.rows, settings.trees, settings.threads, settings.seed)
     everything = np.ones(task.months.size, bool)
     before, after = (
@@ -240,8 +245,21 @@ def _scores(
         "width": intervals.width(lower, upper, weights),
         "interval_score": intervals.weighted_mean(score, weights),
         "crps": intervals.weighted_mean(crps, weights),
+        "reliability": {
+            str(other): _share_within(truth - middle, half, level, other, weights)
+            for other in LEVELS
+        },
         "by_lead": by_lead,
     }
+
+
+def _share_within(
+    error: Array, half: Array, level: float, other: float, weights: Array | None
+) -> float:
+    """Return the share of errors inside an interval scaled to another level."""
+    scaled = half * normal_multiple(other) / normal_multiple(level)
+    held = np.where(np.isnan(error), np.nan, np.abs(error) <= scaled)
+    return intervals.weighted_mean(held, weights)
 
 
 def _plain(value: float) -> float | None:

@@ -55,7 +55,23 @@ def effects() -> Figure:
     return figures.effects(panels, title="Effects", evidence="testbed")
 
 
-@pytest.mark.parametrize("draw", [annual, skill, regions, season, effects])
+def intervals() -> Figure:
+    coverage = {"found": 0.8, "low": 0.5, "high": 0.95}
+    one = {
+        "coverage": coverage,
+        "reliability": {"0.5": 0.4, "0.9": 0.8},
+        "by_lead": {"1": {"coverage": 1.0}, "2": {"coverage": 0.6}},
+    }
+    return figures.intervals(
+        {"cell/month": one, "globe/year": one},
+        {"cell/month": one},
+        0.9,
+        title="Intervals",
+        evidence="testbed",
+    )
+
+
+@pytest.mark.parametrize("draw", [annual, skill, regions, season, effects, intervals])
 def test_every_figure_carries_its_evidence_and_title(draw, tmp_path: Path) -> None:
     figure = draw()
     assert "Evidence: testbed" in texts(figure)
@@ -78,6 +94,18 @@ def test_anomalies_have_no_mean() -> None:
     )
     np.testing.assert_allclose(teacher.get_ydata(), [-1.0, 0.0, 1.0])
     np.testing.assert_allclose(network.get_ydata(), [-1.0, -1.0, 2.0])
+
+
+def test_intervals_are_drawn_as_given() -> None:
+    reliability, tested, by_lead = intervals().axes
+    drawn = reliability.get_lines()[1]
+    np.testing.assert_array_equal(drawn.get_xdata(), [0.5, 0.9])
+    np.testing.assert_array_equal(drawn.get_ydata(), [0.4, 0.8])
+    names = [label.get_text() for label in tested.get_yticklabels()]
+    assert names == ["cell, month", "globe, year", "cell, month\nLightGBM"]
+    bar = tested.containers[0].lines[2][0].get_segments()[0]
+    np.testing.assert_allclose(bar[:, 0], [0.5, 0.95])
+    np.testing.assert_array_equal(by_lead.get_lines()[1].get_ydata(), [1.0, 0.6])
 
 
 def test_every_method_has_a_style_of_its_own() -> None:

@@ -104,6 +104,15 @@ def test_scores_of_cells_by_hand() -> None:
     assert set(found["scores"]) == {"/".join(key) for key in KEYS}
 
 
+def test_reliability_scales_the_interval_to_other_levels() -> None:
+    errors = np.zeros((24, 2))
+    errors[12:, 1] = 0.5
+    found = judge(forecast_of(errors))["scores"]["cell/month"]["reliability"]
+    # +- 1.414 at 90 % is +- 0.5 at 2 Phi(0.5 / 1.414 x 1.645) - 1 = 44 %.
+    assert found["0.4"] == pytest.approx(1 - 0.5 * 0.25)
+    assert found["0.5"] == found["0.95"] == 1.0
+
+
 def test_months_beyond_the_reach_are_not_scored() -> None:
     found = judge(forecast_of(np.zeros((48, 2))))
     assert (found["months"], found["months_out_of_reach"]) == (24, 24)
@@ -247,6 +256,7 @@ def test_scorecard_judges_the_intervals(run: Path, store: Path) -> None:
     assert list((run.parent / scorecard.BASELINE_FOLDER).glob("interval-*.npz"))
     again = evaluate(run, store)["intervals"]
     assert again == found
+    assert (run / "figures" / "intervals.png").exists()
     text = (run / "scorecard.md").read_text()
     assert "| globe, year | " in text
     assert "| cell, month, LightGBM quantiles | " in text
