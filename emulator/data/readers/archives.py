@@ -96,6 +96,25 @@ def keeping_unpacked(folder: Path | None = None) -> Iterator[Path]:
         _KEPT.reset(token)
 
 
+def require_bounded(path: Path, size: int) -> None:
+    """Refuse an archive that holds more than ``LARGEST`` bytes.
+
+    Args:
+        path: The archive.
+        size: What it holds, or what was found in it so far, bytes.
+
+    Raises:
+        UserError: If it is more.
+    """
+    if size <= LARGEST:
+        return
+    raise UserError(
+        f"{path} ({path.stat().st_size} bytes) unpacks to {size} bytes or more, but at "
+        f"most {LARGEST} are accepted: it may be made to fill the disk. If it is "
+        f"right, unpack it beside itself."
+    )
+
+
 def _unpacked_once(path: Path, folder: Path, start: bytes) -> Path:
     """Return the content of an archive, unpacked by whoever comes first."""
     status = path.stat()
@@ -149,8 +168,7 @@ def _unpack_tar(path: Path, target: Path) -> None:
         for member in archive:
             _require_harmless(member, path)
             size += member.size
-            if size > LARGEST:
-                _refuse_size(path, size)
+            require_bounded(path, size)
             name = PurePosixPath(member.name).name
             # macOS puts a file of attributes, ._NAME, beside each file.
             if not member.isfile() or name.startswith("."):
@@ -202,17 +220,8 @@ def _copy(content: gzip.GzipFile, file: BinaryIO, path: Path) -> None:
     size = 0
     while piece := content.read(_PIECE):
         size += len(piece)
-        if size > LARGEST:
-            _refuse_size(path, size)
+        require_bounded(path, size)
         file.write(piece)
-
-
-def _refuse_size(path: Path, size: int) -> None:
-    raise UserError(
-        f"{path} ({path.stat().st_size} bytes) unpacks to {size} bytes or more, but at "
-        f"most {LARGEST} are accepted: it may be made to fill the disk. If it is "
-        f"right, unpack it beside itself."
-    )
 
 
 def _is_tar(start: bytes) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from emulator.carbon.errors import StoreError, UserError
 from emulator.data.fetching.space import gigabytes, spare
+from emulator.data.readers.archives import require_bounded
 
 GRIB_SUFFIXES = (".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2")
 """How the names of GRIB files end."""
@@ -28,8 +29,9 @@ def unpack(path: Path, into: Path) -> list[Path]:
         The files, in the order of their names.
 
     Raises:
-        UserError: If it is no whole zip, holds no data file or one name twice, or
-            holds a link or a name that leads out of the folder.
+        UserError: If it is no whole zip, holds no data file or one name twice, holds
+            a link or a name that leads out of the folder, or more than is accepted of
+            any archive.
         StoreError: If its files need more space than there is.
     """
     if not into.is_dir():
@@ -49,7 +51,9 @@ def _extract(path: Path, stage: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path)
-            _require_space(sum(member.file_size for member in members), path, stage)
+            size = sum(member.file_size for member in members)
+            require_bounded(path, size)
+            _require_space(size, path, stage)
             for member in members:
                 target = stage / PurePosixPath(member.filename).name
                 # No more than the announced length is read, and its checksum compared.

@@ -10,6 +10,7 @@ import pytest
 
 from emulator.carbon.errors import StoreError, UserError
 from emulator.data.fetching import space
+from emulator.data.readers import archives
 from emulator.data.readers.zipped import unpack
 
 
@@ -74,6 +75,21 @@ def test_damage_is_refused(tmp_path: Path) -> None:
         unpack(path, tmp_path / "out")
     path.write_bytes(whole.replace(b"content", b"CONTENT", 1))
     with pytest.raises(UserError, match=r"is no whole zip \(Bad CRC-32"):
+        unpack(path, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "LARGEST", 1000)
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.nc", bytes(500))
+        archive.writestr("b.nc", bytes(501))
+    assert path.stat().st_size < 500
+    message = r"a\.zip \(\d+ bytes\) unpacks to 1001 bytes .* at most 1000 are accepted"
+    with pytest.raises(UserError, match=message):
         unpack(path, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [path]
 
