@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emulator.evaluation import report, targets
+from emulator.evaluation.calibration import CALIBRATION_FILE
+
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +42,7 @@ class Experiment:
         headline: Simulation whose scores are shown.
         note: What a reader must know before the numbers.
         paths: Group of ``conf/paths``; the demo has its own.
+        calibrate: What ``calibrate`` is told, beside the run; None if it is not run.
     """
 
     name: str
@@ -46,15 +50,18 @@ class Experiment:
     headline: str
     note: str
     paths: str = "standard"
+    calibrate: tuple[str, ...] | None = None
 
     @property
     def command(self) -> str:
         """The commands that make the section again."""
-        where = "" if self.paths == "standard" else f" paths={self.paths}"
-        return (
-            f"sink-emulator train experiment={self.name}{where}\n"
-            f"sink-emulator evaluate run=RUN{where}    # the folder that train printed"
-        )
+        where = [] if self.paths == "standard" else [f"paths={self.paths}"]
+        commands = [["train", f"experiment={self.name}", *where]]
+        if self.calibrate is not None:
+            commands.append(["calibrate", "run=RUN", *self.calibrate, *where])
+        commands.append(["evaluate", "run=RUN", *where])
+        lines = [shlex.join(["sink-emulator", *words]) for words in commands]
+        return "\n".join(lines) + "    # RUN: the folder that train printed"
 
 
 EXPERIMENTS = (
@@ -65,6 +72,7 @@ EXPERIMENTS = (
         "Output of a real model; temperature and CO2 measured, the anomalies of rain "
         "and radiation simulated and smoother than weather: an upper bound for TRENDY. "
         "No TRENDY submission.",
+        calibrate=("origins=[1976,1982,1988]", "leads=6"),
     ),
     Experiment(
         "ocean_real",
@@ -73,6 +81,7 @@ EXPERIMENTS = (
         "Output of a real model; sea surface temperature and CO2 measured, wind "
         "anomalies simulated. Inputs are what a night has. The CO2 of the test years "
         "lies beyond that of training.",
+        calibrate=("origins=[1995,2001]", "leads=6"),
     ),
     Experiment(
         "ocean_real_surface",
@@ -82,11 +91,19 @@ EXPERIMENTS = (
         "temperature, salinity and mixed layer.",
     ),
     Experiment(
+        "testbed_land",
+        "Testbed, land, by a balance of carbon",
+        "S2",
+        "Simulated testbed, not TRENDY. Scores of the mean over teachers and of each.",
+        "demo",
+    ),
+    Experiment(
         "demo_land",
         "Testbed, land (the demo)",
         "S2",
         "Simulated testbed, not TRENDY. Scores of the mean over teachers and of each.",
         "demo",
+        calibrate=(),
     ),
     Experiment(
         "demo_ocean",
@@ -94,6 +111,7 @@ EXPERIMENTS = (
         "A",
         "Simulated testbed, not GOBMs. Scores of the mean over teachers and of each.",
         "demo",
+        calibrate=(),
     ),
 )
 
@@ -183,7 +201,11 @@ def _section(experiment: Experiment) -> None:
         return
     run = _printed(trained, "run")
     card_path = run / "scorecard.json"
-    if not card_path.exists():
+    is_scored = card_path.exists()
+    if experiment.calibrate is not None and not (run / CALIBRATION_FILE).exists():
+        _command("calibrate", f"run={run}", *experiment.calibrate, *where)
+        is_scored = False  # without intervals
+    if not is_scored:
         quick = ["baselines.rows=20000", "baselines.trees=100"] if where else []
         _command("evaluate", f"run={run}", *quick, *where)
     card = json.loads(card_path.read_text())
@@ -274,6 +296,9 @@ def section_text(
         "```",
         "",
     ]
+    rows = [targets.Row(**row) for row in card["targets"]]
+    lines += [line for line in targets.markdown(rows) if line.startswith("|")]
+    lines.append("")
     chosen = [
         record
         for record in card["records"]
@@ -282,6 +307,9 @@ def section_text(
     for record in chosen:
         lines += [f"**{record['flux']}, {record['teacher']}, {record['simulation']}**"]
         lines += ["", *_table(record), ""]
+    # The first table is that of the scores; the second, by year, is drawn.
+    said = "\n".join(report.intervals(card["intervals"])).partition("Coverage by")[0]
+    lines += [said.replace("## ", "### ")]
     lines += [f"![{name}](figures/{name})" for name in figures]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -265,3 +265,36 @@ def test_section_of_an_ablation_has_the_first_table_of_each_panel() -> None:
     text = results.sweep_text(sweep, said + panels)
     assert "**one, nbp: mean**" in text
     assert "**two, nbp: mean**" in text
+
+
+def test_section_of_a_run_shows_targets_and_intervals() -> None:
+    split = {"train": [1, 2], "validation": [2, 2], "test": [4, 5]}
+    share = {"found": 0.8, "low": 0.5, "high": 0.95, "passes": True, "trials": 9}
+    scores = {"coverage": {**share, "years": 3}, "by_lead": {}}
+    scores |= {"width": 1.0, "interval_score": 2.0, "crps": 3.0}
+    intervals = {
+        "scores": {"globe/year": scores}, "lightgbm": {}, "level": 0.9,
+        "flux": "nbp", "simulation": "S2", "teachers": ["ONE"],
+        "calibrated_leads": 6, "calibrated_years": [1, 2], "last_label": "0002-12",
+        "about": {"origins": "1"}, "first_month": "0004-01", "last_month": "0005-12",
+        "months_out_of_reach": 0,
+    }  # fmt: skip
+    target = {"quantity": "coverage", "of": "all", "found": "0.8", "wanted": "0.9"}
+    card = {
+        "split": split, "memory": 36, "members": 3, "fitted_on": "train",
+        "code_version": "1", "store_hash": "2", "test_reads": 1, "records": [],
+        "targets": [{**target, "reached": False}], "intervals": intervals,
+    }  # fmt: skip
+    asked = ("origins=[1]",)
+    experiment = results.Experiment("x", "Title", "S2", "Note.", calibrate=asked)
+    text = results.section_text(experiment, card, ["x-intervals.png"])
+    assert "sink-emulator calibrate run=RUN 'origins=[1]'" in text
+    assert "| coverage | all | 0.8 | 0.9 | **no** |" in text
+    assert "### Intervals of nbp, S2" in text
+    assert "| globe, year | 0.80 (0.50 to 0.95) | yes | 9 | 3 | 1 | 2 | 3 | - |" in text
+    assert text.endswith("![x-intervals.png](figures/x-intervals.png)\n")
+    never = results.section_text(
+        results.Experiment("x", "Title", "S2", "Note."), {**card, "intervals": None}, []
+    )
+    assert "calibrate" not in never
+    assert "Intervals" not in never

@@ -17,7 +17,7 @@ def markdown(card: Card) -> str:
     lines = [*_head(card)]
     lines += targets.markdown([targets.Row(**row) for row in card["targets"]])
     lines += _responses(card["responses"])
-    lines += _intervals(card["intervals"])
+    lines += intervals(card["intervals"])
     lines += _decomposition(card["decomposition"])
     for record in card["records"]:
         lines += _record(record)
@@ -173,8 +173,8 @@ def _part(source: Card | None) -> str:
     return f"{source['sd']:.3g}" + ("" if share is None else f" ({share:.0%})")
 
 
-def _intervals(found: Card | None) -> Iterator[str]:
-    """Say what intervals hold, where the run has any."""
+def intervals(found: Card | None) -> Iterator[str]:
+    """Say what intervals hold, where the run has any; the first table is of scores."""
     if found is None:
         return
     level, years = f"{found['level']:.0%}", found["calibrated_years"]
