@@ -15,7 +15,7 @@ co2_enso: for the globe only, annual totals from CO2 and El Nino (``enso``).
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def fit(
         settings: Which baselines, and how much work.
         refit: Fit on all known months once choices are made, as the network was.
     """
-    final = replace(task, train=task.known) if refit else task
+    final = task.last_fit(refit=refit)
     makers: dict[str, Callable[[], Baseline]] = {
         "climatology": lambda: _plain(final, climatology(final, final.wanted)),
         "trend": lambda: _plain(final, trend(final, final.wanted)),

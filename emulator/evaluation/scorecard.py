@@ -347,7 +347,7 @@ def _hindcast(
             task, context.store, context.cube.forcing_names, refit=context.refit
         )
         regression, index = globe or (None, "")
-    final = replace(task, train=task.known) if context.refit else task
+    final = task.last_fit(refit=context.refit)
     aligned = hindcast.align(predicted, final, context.cube, flux, fitted, regression)
     return aligned, index
 

@@ -7,7 +7,7 @@ label) it borrows everything that comes from labels from the *donor*, the traini
 with the most similar climate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +77,15 @@ class Task:
     known: Mask
     wanted: Mask
     held_out: Mask
+
+    def last_fit(self, *, refit: bool) -> "Task":
+        """Return the task of the fit that follows once choices are made.
+
+        Args:
+            refit: Whether it may use all known months, as a network that was fitted
+                again; else it is that of the choices.
+        """
+        return replace(self, train=self.known) if refit else self
 
     @cached_property
     def usable(self) -> Mask:
