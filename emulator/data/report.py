@@ -20,7 +20,8 @@ class FieldReport:
         period: First and last month, and how many steps; empty for static fields.
         calendar: Calendar of the file.
         grid: The grid in words; empty for tables.
-        units_found: Unit that the file states or the catalog declares.
+        units_found: Unit that the file states or the catalog declares; with the name
+            of each where it is made of several quantities, empty where it is not told.
         units_used: Unit after reading.
         lowest: Smallest value, in ``units_used``.
         highest: Largest value, in ``units_used``.

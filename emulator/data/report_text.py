@@ -105,7 +105,7 @@ def _fields_table(fields: Sequence[FieldReport]) -> str:
     head = ("", "variable", "files", "period", "grid", "calendar", "unit")
     rows: list[tuple[str, ...]] = [(*head, "lowest", "highest")]
     for item in fields:
-        changed = item.units_found != item.units_used
+        changed = item.units_found not in ("", item.units_used)
         unit = f"{item.units_found} > {item.units_used}" if changed else item.units_used
         rows.append(
             (

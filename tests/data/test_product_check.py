@@ -360,6 +360,7 @@ def test_a_product_with_a_gap_is_not_complete(tmp_path: Path) -> None:
     told("2024-04", 1)
     report = check(rain, tmp_path)
     assert report.fields[0].period == "2024-01 to 2024-02, 2 months"
+    assert "  m > kg m-2 s-1  " in text(report)
     (problem,) = report.problems
     assert (
         "has no 'pr' of 2024-03, so that months after it are left out. Get" in problem

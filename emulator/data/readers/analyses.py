@@ -38,7 +38,7 @@ from emulator.data.readers import steps
 from emulator.data.readers.fields import attribute
 from emulator.data.readers.files import open_netcdf
 from emulator.data.readers.plausible import require_plausible
-from emulator.data.readers.products import Offering, Piece, Told
+from emulator.data.readers.products import Offering, Piece, Told, stated
 from emulator.data.readers.steps import StepFile, Times
 
 Array = NDArray[np.float64]
@@ -121,6 +121,8 @@ class _Mean(NamedTuple):
 
     values: Array
     grid: Grid
+    stated: str
+    """The unit of the files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +162,7 @@ class _Files:
         values = parts[0].values
         if len(parts) > 1:
             values = np.hypot(*(part.values for part in parts))
-        return _Mean(values.mean(axis=0), grid)
+        return _Mean(values.mean(axis=0), grid, parts[0].stated)
 
     def paths(self, keys: Sequence[_Key], when: np.datetime64) -> list[Path]:
         """Return the files behind some places of a month or a day."""
@@ -192,7 +194,7 @@ class _Files:
                 f"needed. Get it again."
             )
         values = convert(slab.values.astype(np.float64), slab.units, wanted)
-        return _Mean(values, slab.grid)
+        return _Mean(values, slab.grid, slab.units)
 
 
 def find(folder: Path, names: Sequence[str], layout: Layout) -> Offering:
@@ -245,13 +247,14 @@ def _read(
     grid = next(iter(means.values())).grid
     for need, mean in means.items():
         _require_same_grid(mean.grid, grid, f"'{need}' and the other variables", when)
-    fields = {}
+    fields, units = {}, {}
     for name in names:
         recipe = _RECIPES[name]
         fields[name] = recipe.compute(*(means[need].values for need in recipe.needs))
+        units[name] = stated({need: means[need].stated for need in recipe.needs})
         what = f"{files.layout.title} in {when}"
         require_plausible(name, fields[name], grid, what)
-    return Told(fields, grid, is_final=True)
+    return Told(fields, grid, is_final=True, units=units)
 
 
 def _looked_into(folder: Path, layout: Layout, offering: Offering) -> _Files:

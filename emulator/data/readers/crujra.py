@@ -45,7 +45,7 @@ from emulator.data.readers.fields import (
 )
 from emulator.data.readers.files import open_netcdf
 from emulator.data.readers.plausible import require_plausible
-from emulator.data.readers.products import Offering, Piece, Told
+from emulator.data.readers.products import Offering, Piece, Told, stated
 
 Array = NDArray[np.float64]
 
@@ -144,8 +144,8 @@ VARIABLES = tuple(_RECIPES)
 _KEPT = len(_RECIPES)
 """Means that are kept: the months of a year are asked for one after another."""
 
-_Means = tuple[Array, Grid]
-"""Monthly means of a year, (12, lat, lon), and where."""
+_Means = tuple[Array, Grid, str]
+"""Monthly means of a year, (12, lat, lon), where, and the unit of the files."""
 
 
 @dataclass(frozen=True)
@@ -235,19 +235,20 @@ def _read(
     held = {need: means(need, year) for need in needs}
     first = next(iter(held))
     grid = held[first][1]
-    for need, (_, other) in held.items():
+    for need, (_, other, _) in held.items():
         if not other.matches(grid):
             raise GridMismatchError(
                 f"'{need[0]}' of {year} is on a grid of {other.describe()}, but "
                 f"'{first[0]}' on {grid.describe()}. Get all from one edition."
             )
-    fields = {}
+    fields, units = {}, {}
     for name in names:
         recipe = _RECIPES[name]
         fields[name] = recipe.compute(*(held[need][0][month] for need in recipe.needs))
+        units[name] = stated({need[0]: held[need][2] for need in recipe.needs})
         what = f"CRU-JRA in {year}-{month + 1:02d}"
         require_plausible(name, fields[name], grid, what)
-    return Told(fields, grid, is_final=True)
+    return Told(fields, grid, is_final=True, units=units)
 
 
 def _year(files: _Files, names: tuple[str, ...], year: int) -> _Means:
@@ -281,7 +282,8 @@ def _year(files: _Files, names: tuple[str, ...], year: int) -> _Means:
                 values = np.hypot(values, other)
             means.append(values.mean(axis=0, dtype=np.float64))
     quantity = _QUANTITIES[used[0].holds]
-    return _in_unit(np.stack(means), held[0].units, quantity, used[0].path), grid
+    unit = held[0].units or quantity.stated
+    return _in_unit(np.stack(means), unit, quantity, used[0].path), grid, unit
 
 
 class _Steps:
@@ -326,13 +328,12 @@ class _Steps:
         return cleaned(self._dataset, part, self.path)
 
 
-def _in_unit(means: Array, stated: str | None, wanted: _Quantity, path: Path) -> Array:
+def _in_unit(means: Array, unit: str, wanted: _Quantity, path: Path) -> Array:
     """Return means in the unit in which they are used.
 
     Raises:
         UnitsError: If the unit that the file states is of another kind.
     """
-    unit = stated or wanted.stated
     amount = _SIX_HOURS.sub("", unit)
     readings = [(unit, wanted.units, 1.0)]
     if wanted.amount is not None:

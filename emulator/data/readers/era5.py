@@ -47,7 +47,7 @@ from emulator.data.readers.era5_quantities import (
     needed,
 )
 from emulator.data.readers.plausible import mean_of
-from emulator.data.readers.products import Offering, Piece, Told
+from emulator.data.readers.products import Offering, Piece, Told, stated
 from emulator.data.readers.steps import StepFile
 from emulator.data.readers.zipped import SUFFIXES, unpack
 
@@ -71,6 +71,8 @@ class _Mean(NamedTuple):
     values: Array
     grid: Grid
     is_final: bool
+    stated: str
+    """The unit of the files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,16 +102,16 @@ class _Files:
         wanted = self._steps(name, when)
         if name == SPEED and not steps.there(self.files, name, wanted):
             return self._mean_speed(wanted)
-        hours, grid, is_final = self._read(name, wanted)
+        hours, grid, is_final, unit = self._read(name, wanted)
         if self.measure == "D" and name in AMOUNTS:
             _require_day(hours, grid, name, when)
         if self.measure != "h" or name not in AMOUNTS:
-            return _Mean(hours.mean(axis=0), grid, is_final)
+            return _Mean(hours.mean(axis=0), grid, is_final, unit)
         if self.counts_on:
             _require_counting_on(hours, name, when)
-            return _Mean(hours[-1], grid, is_final)
+            return _Mean(hours[-1], grid, is_final, unit)
         _require_hourly(hours, name, when)
-        return _Mean(hours.sum(axis=0), grid, is_final)
+        return _Mean(hours.sum(axis=0), grid, is_final, unit)
 
     def _mean_speed(self, wanted: Times) -> _Mean:
         """Return the mean of the speeds of some hours."""
@@ -120,7 +122,8 @@ class _Files:
                 f"Get both in one request."
             )
         speed = np.hypot(east.values, north.values).mean(axis=0)
-        return _Mean(speed, east.grid, east.is_final and north.is_final)
+        is_final = east.is_final and north.is_final
+        return _Mean(speed, east.grid, is_final, east.stated)
 
     def paths(self, names: Sequence[str], when: np.datetime64) -> tuple[Path, ...]:
         """Return the files that hold some quantities at a time."""
@@ -151,7 +154,7 @@ class _Files:
                 f"needed. Get it again."
             )
         values = convert(slab.values.astype(np.float64), slab.units, UNITS[name])
-        return _Mean(values, slab.grid, bool(slab.is_final.all()))
+        return _Mean(values, slab.grid, bool(slab.is_final.all()), slab.units)
 
 
 def find(
@@ -221,11 +224,12 @@ def _read(held: _Files, when: np.datetime64, names: tuple[str, ...]) -> Told:
                 f"'{need}' of {when} is on a grid of {mean.grid.describe()}, but the "
                 f"other variables on {grid.describe()}. Get all from one product."
             )
-    fields = {}
+    fields, units = {}, {}
     for name in names:
         recipe = RECIPES[name]
         fields[name] = recipe.compute(*(means[need].values for need in recipe.needs))
-    return Told(fields, grid, all(mean.is_final for mean in means.values()))
+        units[name] = stated({need: means[need].stated for need in recipe.needs})
+    return Told(fields, grid, all(mean.is_final for mean in means.values()), units)
 
 
 def _plain(folder: Path, unpacked: Path, offering: Offering) -> list[Path]:

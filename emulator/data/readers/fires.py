@@ -256,7 +256,8 @@ def _read_gfed4(path: Path, month: np.datetime64, names: tuple[str, ...]) -> Tol
         name = f"emissions/{str(month)[5:]}/C"
         values, lat, lon, units = _gfed4_map(file, name, path)
     rate = carbon_rate(values.astype(np.float64), units or _MONTHLY_AMOUNT, month, path)
-    return Told(dict.fromkeys(names, rate), Grid(lat, lon), is_final=True)
+    told = dict.fromkeys(names, units or "")
+    return Told(dict.fromkeys(names, rate), Grid(lat, lon), is_final=True, units=told)
 
 
 def _read_gfed5(path: Path, month: np.datetime64, names: tuple[str, ...]) -> Told:
@@ -284,7 +285,8 @@ def _read_gfed5(path: Path, month: np.datetime64, names: tuple[str, ...]) -> Tol
             rate = carbon_rate(values.astype(np.float64), units, month, path)
             parts.append(shares[name] * rate)
     total = np.sum(parts, axis=0)
-    return Told(dict.fromkeys(names, total), grid, is_final=True)
+    told = dict.fromkeys(names, units)
+    return Told(dict.fromkeys(names, total), grid, is_final=True, units=told)
 
 
 def _read_gfas(
@@ -307,4 +309,5 @@ def _read_gfas(
         )
         parts.append(CARBON_SHARE[species] * rate)
     total = np.sum(parts, axis=0)
-    return Told(dict.fromkeys(names, total), slab.grid, is_final=True)
+    told = dict.fromkeys(names, slab.units or "")
+    return Told(dict.fromkeys(names, total), slab.grid, is_final=True, units=told)

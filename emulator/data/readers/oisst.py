@@ -84,12 +84,14 @@ def _read(
         raise UnitsError(f"{path}: 'sst' states no unit, but one is needed.")
     temperature = convert(surface.values[0].astype(np.float64), surface.units, "degC")
     fields: dict[str, Array] = {}
+    units: dict[str, str] = {}
     for name in names:
-        fields[name] = temperature
+        fields[name], units[name] = temperature, surface.units
         if name == "siconc":
-            ice = steps.read([file], "ice", file.steps).values[0].astype(np.float64)
-            fields[name] = ice_cover(ice, temperature)
-    return Told(fields, surface.grid, is_final)
+            ice = steps.read([file], "ice", file.steps)
+            fields[name] = ice_cover(ice.values[0].astype(np.float64), temperature)
+            units[name] = ice.units or ""
+    return Told(fields, surface.grid, is_final, units)
 
 
 def ice_cover(ice: Array, temperature: Array) -> Array:

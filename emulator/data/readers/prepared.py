@@ -162,6 +162,7 @@ class ProductSeries:
             UserError: If one is gone meanwhile.
         """
         grid: Grid | None = None
+        found = ""
         fields: list[NDArray[np.float32]] = []
         names: list[str] = []
         sums: dict[str, str] = {}
@@ -181,6 +182,7 @@ class ProductSeries:
                     f"{piece.sources[0]} is on a grid of {told.grid.describe()}, but "
                     f"the months before on {grid.describe()}. Get all on one grid."
                 )
+            found = found or told.units.get(self.variable, "")
             fields.append(told.fields[self.variable].astype(np.float32))
             names += piece.sources
             sums |= {str(p): checksum(p) for p in piece.files if str(p) not in sums}
@@ -191,7 +193,7 @@ class ProductSeries:
             held = (len(fields) + 1) * fields[0].nbytes
             if held > STRETCH_BYTES or number == len(months) - 1:
                 read = months[number + 1 - len(fields) : number + 1]
-                values = self._array(read, np.stack(fields), grid)
+                values = self._array(read, np.stack(fields), grid, found)
                 yield Stretch(values, tuple(dict.fromkeys(names)), sums)
                 fields, names, sums = [], [], {}
 
@@ -202,14 +204,14 @@ class ProductSeries:
         return piece
 
     def _array(
-        self, months: Months, values: NDArray[np.float32], grid: Grid
+        self, months: Months, values: NDArray[np.float32], grid: Grid, found: str
     ) -> xr.DataArray:
         known = VARIABLES[self.variable]
         attrs = {
             "units": known.units,
             "long_name": known.long_name,
             "source_file": "",
-            "source_units": known.units,
+            "source_units": found,
             "source_name": self.offering.title,
             "source_calendar": self.offering.calendar,
             "frequency": "month",

@@ -22,11 +22,14 @@ class Told:
         fields: By name; float64, NaN where there is no value; shape (lat, lon).
         grid: Where.
         is_final: Whether all that is behind them is final.
+        units: By name, the unit that files state, or of several quantities each with
+            its own; what is not told is not there.
     """
 
     fields: Mapping[str, Array]
     grid: Grid
     is_final: bool
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +111,7 @@ def _mean(pieces: list[Piece], names: tuple[str, ...]) -> Told:
     for piece in pieces:
         told = piece.read(names)
         if piece is pieces[0]:
-            grid = told.grid
+            grid, units = told.grid, told.units
         elif not told.grid.matches(grid):
             raise GridMismatchError(
                 f"{piece.sources[0]} is on a grid of {told.grid.describe()}, but the "
@@ -118,4 +121,11 @@ def _mean(pieces: list[Piece], names: tuple[str, ...]) -> Told:
             total[name] = total.get(name, 0.0) + told.fields[name]
         is_final &= told.is_final
     means = {name: values / len(pieces) for name, values in total.items()}
-    return Told(means, grid, is_final)
+    return Told(means, grid, is_final, units)
+
+
+def stated(units: Mapping[str, str]) -> str:
+    """Return units of quantities in words: of one as it is, of several each by name."""
+    if len(units) == 1:
+        return next(iter(units.values()))
+    return ", ".join(f"{name} {unit}" for name, unit in units.items())

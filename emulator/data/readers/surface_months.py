@@ -127,9 +127,10 @@ def _read(
     names: tuple[str, ...],
 ) -> Told:
     """Return variables of a month."""
-    found = {}
+    found, units = {}, {}
     for name in names:
-        field = surface(files[name], sources[name], month, VARIABLES[name].units)
+        wanted = VARIABLES[name].units
+        field, units[name] = surface(files[name], sources[name], month, wanted)
         found[name] = coarser(field, step, least)
     grid = found[names[0]][1]
     for name, (_, other) in found.items():
@@ -140,11 +141,13 @@ def _read(
                 f"{grid.describe()}. Get all from one product."
             )
     fields = {name: values.astype(np.float64) for name, (values, _) in found.items()}
-    return Told(fields, grid, is_final)
+    return Told(fields, grid, is_final, units)
 
 
-def surface(file: StepFile, name: str, month: np.datetime64, units: str) -> Field:
-    """Return a month of a variable at the surface; float32, NaN where it is not.
+def surface(
+    file: StepFile, name: str, month: np.datetime64, units: str
+) -> tuple[Field, str]:
+    """Return a month of a variable at the surface, and the unit that the file states.
 
     Args:
         file: A file that holds it.
@@ -156,6 +159,9 @@ def surface(file: StepFile, name: str, month: np.datetime64, units: str) -> Fiel
         UserError: If the file cannot be read.
         UnitsError: If it states no unit, or one of another kind.
         GridMismatchError: If the variable is not at the surface, or on no global grid.
+
+    Returns:
+        The field in the unit wanted, float32, NaN where it is not; and the unit found.
     """
     path = file.path
     with open_netcdf(path) as opened:
@@ -176,7 +182,7 @@ def surface(file: StepFile, name: str, month: np.datetime64, units: str) -> Fiel
                 f"again."
             )
         values, grid = cleaned(opened, variable, path)
-    return convert(values, stated, units), grid
+    return (convert(values, stated, units), grid), stated
 
 
 def coarser(field: Field, step: float, least: float) -> Field:

@@ -78,6 +78,8 @@ def test_months_of_jra3q(tmp_path: Path, grid: str) -> None:
     # By hand: e = 0.008 * 1e5 / (0.62198 + 0.37802 * 0.008) = 1280.0 Pa; saturation at
     # 290 K after Buck is 611.21 exp(17.502 * 16.84 / 257.81) = 1917.5 Pa.
     assert only(found, "vpd") == pytest.approx(637.5, abs=1.0)
+    assert found.units["tas"] == "K"
+    assert len(found.units["vpd"].split(", ")) == 3
 
 
 def states(folder: Path, name: str, values: np.ndarray, first: str = "2025-06-01T00"):

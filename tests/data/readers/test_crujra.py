@@ -78,8 +78,9 @@ def test_rain_is_an_amount_of_six_hours(
     # The version of rain is its own.
     path = year_file(tmp_path, "pre", 2000, value * EVEN, edition="v3.02", units=units)
     assert path.name == "crujra.v3.02.5d.pre.2000.365d.noc.nc"
-    found = told(find(tmp_path, ["pr"]), "2000-02", "pr")
-    np.testing.assert_allclose(found["pr"], on_land(6 / 86400), rtol=1e-7)
+    found = find(tmp_path, ["pr"]).months[FEBRUARY].read(("pr",))
+    np.testing.assert_allclose(found.fields["pr"], on_land(6 / 86400), rtol=1e-7)
+    assert found.units == {"pr": units or "mm/6h"}
 
 
 @pytest.mark.parametrize("name", ["gcb2025", "v10", "v15"])

@@ -155,6 +155,7 @@ def test_a_zip_of_moments_and_amounts(tmp_path: Path) -> None:
     )
     zipped(tmp_path / "monthly" / "june.zip", moments, amounts)
     told = month(tmp_path, ["pr", "vpd"])
+    assert told.units == {"pr": "m", "vpd": "t2m K, d2m K"}
     assert only(told, "pr") == pytest.approx(1 / 86400, rel=ROUND)
     # 2337.28 Pa at 293.16 K, 1227.60 Pa at 283.16 K: tests/carbon/test_humidity.py.
     assert only(told, "vpd") == pytest.approx(1109.68, abs=0.1)

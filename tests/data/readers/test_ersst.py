@@ -41,6 +41,8 @@ def test_months_of_both_kinds_are_read(tmp_path: Path, month: str) -> None:
     assert told.is_final
     assert told.grid.lat[[0, -1]].tolist() == [-88, 88]
     assert told.grid.lon[[0, -1]].tolist() == [-180, 178]
+    unit = "degree_C" if month < "2008" else "Celsius"
+    assert told.units == {"tos": unit, "tosforc": unit}
     for values in told.fields.values():
         np.testing.assert_allclose(values, as_told(sea(10.0)), rtol=1e-6)
         # Land is at Greenwich, which is the ninetieth column from 180 W.

@@ -36,6 +36,8 @@ def test_a_day_has_temperature_and_ice(tmp_path: Path) -> None:
     np.testing.assert_array_equal(told.fields["tosforc"], told.fields["tos"])
     cover = np.roll(np.where(np.isnan(warm), np.nan, np.nan_to_num(ice)), 4, axis=1)
     np.testing.assert_allclose(told.fields["siconc"], cover, atol=1e-6)
+    # As the generated file states them.
+    assert told.units == {"tos": "Celsius", "tosforc": "Celsius", "siconc": "%"}
 
 
 def test_ice_may_be_in_percent() -> None:

@@ -73,6 +73,7 @@ def test_final_months_are_read(tmp_path: Path) -> None:
     assert found["lat"].to_numpy().tolist() == LAT[::-1].tolist()
     assert float(found["lon"][0]) == LON.min() - 180
     assert found.attrs["units"] == "kg m-2 s-1"
+    assert found.attrs["source_units"] == "m"
     assert found.attrs["frequency"] == "month"
     assert found.attrs["source_file"] == "a.nc"
     assert len(found.attrs["sha256"]) == 64
@@ -183,6 +184,7 @@ def test_days_at_sea_make_months(tmp_path: Path) -> None:
         oisst(tmp_path / "era5", f"2025-{month:02d}-{day:02d}", np.full((4, 8), 10.0))
     found = read(tmp_path, entry("oisst", "tos"))
     assert found.sizes["time"] == 2
+    assert found.attrs["source_units"] == "Celsius"
     assert found.attrs["source_file"] == (
         "oisst-avhrr-v02r01.20250101.nc to oisst-avhrr-v02r01.20250228.nc"
     )
