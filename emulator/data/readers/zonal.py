@@ -145,7 +145,10 @@ def _convert(values: Array, variable: xr.DataArray, path: Path) -> Array:
             f"{path}: '{variable.name}' is in {units!r}, but a flux per degree of "
             f"latitude is needed, e.g. 'Pg C yr-1 degree-1'. Mend the attribute."
         )
-    return np.asarray(convert(values, rest, UNITS), np.float64)
+    try:
+        return np.asarray(convert(values, rest, UNITS), np.float64)
+    except UnitsError as error:
+        raise UnitsError(f"{path}: '{variable.name}': {error}") from None
 
 
 def _edges(lat: Array, path: Path) -> Array:

@@ -25,6 +25,11 @@ NAMED = [
     # Model, variable, where it lies and is called in the index of its round or in code
     # that reads it.
     ("trendy_v14.clm", "nbp", "CLM/S2/CLM6.0_S2_nbp.nc"),
+    ("trendy_v14.ed", "nbp", "ED/S2/EDv3_S2_nbp.nc"),
+    ("trendy_v14.elm", "nbp", "ELM/S2/E3SM_S2_nbp.nc"),
+    ("trendy_v14.jules_es", "nbp", "JULES-ES/S2/JULES_S2_nbp.nc"),
+    ("trendy_v14.lpjml", "gpp", "LPJml/S2/LPJmL_S2_gpp.nc"),
+    ("trendy_v14.tem", "nbp", "TEM/S2/GDSTEM_S2_nbp.nc"),
     ("trendy_v14.lpjwsl", "nbp", "LPJwsl/S2/LPJ-EOSIM_S2_nbp.nc"),
     ("trendy_v14.sdgvm", "nbp", "SDGVM/S2/SDGVM_S2_nbp.nc.gz"),
     ("trendy_v14.imaple", "nbp", "iMAPLE/S2/iMAPLE_S2_nbp.nc.tar.gz"),

@@ -156,6 +156,12 @@ def gap() -> np.ndarray:
             r"holds .*, but 'SFCO2_LND', 'time' and 'lat' are needed",
         ),
         (land_release(), {"units": "Pg C yr-1"}, UnitsError, "flux per degree of lat"),
+        (
+            land_release(),
+            {"units": "kg degree-1"},
+            UnitsError,
+            r"\.nc: 'SFCO2_LND': Unit 'kg *' cannot become",
+        ),
         (land_release(), {"units": ""}, UnitsError, "flux per degree of latitude"),
         (
             land_release() + 1,
