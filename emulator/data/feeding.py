@@ -292,7 +292,7 @@ def _entry(
     said, is_final = [], not is_extended
     for part, piece in enumerate(pieces):
         offering, names = making.parts[part]
-        told = piece.read(names)
+        told = piece.tell(names)
         fields |= making.onto_grid(part, told)
         is_final &= told.is_final
         status = "final" if told.is_final else "preliminary"

@@ -27,18 +27,16 @@ from numpy.typing import NDArray
 from emulator.carbon.errors import (
     GridMismatchError,
     TimeAxisError,
-    UnitsError,
     UserError,
 )
 from emulator.carbon.grid import Grid
 from emulator.carbon.humidity import missing_vapour, vapour_pressure
-from emulator.carbon.units import convert
 from emulator.carbon.variables import RATE
 from emulator.data.readers import steps
 from emulator.data.readers.fields import attribute
 from emulator.data.readers.files import open_netcdf
 from emulator.data.readers.plausible import require_plausible
-from emulator.data.readers.products import Offering, Piece, Told, stated
+from emulator.data.readers.products import Offering, Piece, Told, converted, stated
 from emulator.data.readers.steps import StepFile, Times
 
 Array = NDArray[np.float64]
@@ -188,13 +186,9 @@ class _Files:
         """Return a quantity at some steps; values of shape (time, lat, lon)."""
         files, wanted = self._files(key, when), UNITS[key.quantity]
         slab = steps.read(files, self.names[key], self._steps(key, when))
-        if slab.units is None:
-            raise UnitsError(
-                f"'{self.names[key]}' of {when} states no unit, but {wanted!r} is "
-                f"needed. Get it again."
-            )
-        values = convert(slab.values.astype(np.float64), slab.units, wanted)
-        return _Mean(values, slab.grid, slab.units)
+        what = f"'{self.names[key]}' of {when}"
+        values = converted(slab.values.astype(float), slab.units, wanted, what)
+        return _Mean(values, slab.grid, slab.units or "")
 
 
 def find(folder: Path, names: Sequence[str], layout: Layout) -> Offering:

@@ -34,9 +34,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.carbon.errors import GridMismatchError, UnitsError, UserError
+from emulator.carbon.errors import GridMismatchError, UserError
 from emulator.carbon.grid import Grid
-from emulator.carbon.units import convert
 from emulator.data.readers import era5_grib, steps
 from emulator.data.readers.era5_quantities import (
     AMOUNTS,
@@ -47,7 +46,7 @@ from emulator.data.readers.era5_quantities import (
     needed,
 )
 from emulator.data.readers.plausible import mean_of
-from emulator.data.readers.products import Offering, Piece, Told, stated
+from emulator.data.readers.products import Offering, Piece, Told, converted, stated
 from emulator.data.readers.steps import StepFile
 from emulator.data.readers.zipped import SUFFIXES, unpack
 
@@ -148,13 +147,9 @@ class _Files:
     def _read(self, name: str, wanted: Times) -> _Mean:
         """Return a quantity at some steps; values of shape (time, lat, lon)."""
         slab = steps.read(self.files, name, wanted)
-        if slab.units is None:
-            raise UnitsError(
-                f"'{name}' of {wanted[0]} states no unit, but {UNITS[name]!r} is "
-                f"needed. Get it again."
-            )
-        values = convert(slab.values.astype(np.float64), slab.units, UNITS[name])
-        return _Mean(values, slab.grid, bool(slab.is_final.all()), slab.units)
+        what = f"'{name}' of {wanted[0]}"
+        values = converted(slab.values.astype(float), slab.units, UNITS[name], what)
+        return _Mean(values, slab.grid, bool(slab.is_final.all()), slab.units or "")
 
 
 def find(

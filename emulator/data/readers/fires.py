@@ -34,7 +34,7 @@ from emulator.carbon.errors import (
 )
 from emulator.carbon.grid import Grid
 from emulator.carbon.timeaxis import seconds_per_month
-from emulator.carbon.units import MOLAR_MASS_CARBON, convert
+from emulator.carbon.units import MOLAR_MASS_CARBON
 from emulator.carbon.variables import VARIABLES as VOCABULARY
 from emulator.data.readers import steps
 from emulator.data.readers.fields import (
@@ -46,7 +46,7 @@ from emulator.data.readers.fields import (
     without_fills,
 )
 from emulator.data.readers.files import NETCDF, open_netcdf, truncated
-from emulator.data.readers.products import Offering, Piece, Told
+from emulator.data.readers.products import Offering, Piece, Told, converted
 
 Array = NDArray[np.float64]
 
@@ -156,7 +156,8 @@ def carbon_rate(values: Array, units: str, month: np.datetime64, path: Path) -> 
             f"{path}: emissions are in {units!r}, but an amount per month is needed, "
             f"such as {_MONTHLY_AMOUNT!r}. Get the monthly files."
         )
-    amount = convert(values, _SPECIES.sub(" ", bare).replace("^", ""), "kg m-2")
+    plain = _SPECIES.sub(" ", bare).replace("^", "")
+    amount = converted(values, plain, "kg m-2", f"{path}: the emission of a month")
     return np.asarray(amount / float(seconds_per_month(np.array([month]))[0]))
 
 
@@ -299,13 +300,11 @@ def _read_gfas(
         if not steps.there(files, name, wanted):
             continue
         slab = steps.read(files, name, wanted)
-        if slab.units is None:
-            raise UnitsError(
-                f"{files[0].path}: '{name}' states no unit, but one is needed. Get it "
-                f"again."
-            )
-        rate = convert(
-            slab.values[0].astype(np.float64), slab.units, VOCABULARY[NAME].units
+        rate = converted(
+            slab.values[0].astype(float),
+            slab.units,
+            VOCABULARY[NAME].units,
+            f"'{name}' of {day}",
         )
         parts.append(CARBON_SHARE[species] * rate)
     total = np.sum(parts, axis=0)

@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.carbon.errors import TimeAxisError, UnitsError
-from emulator.carbon.units import convert
+from emulator.carbon.errors import TimeAxisError
 from emulator.data.readers import steps
-from emulator.data.readers.products import Offering, Piece, Told
+from emulator.data.readers.products import Offering, Piece, Told, converted
 
 Array = NDArray[np.float64]
 
@@ -80,13 +79,12 @@ def _read(
             f"Get it again."
         )
     surface = steps.read([file], "sst", file.steps)
-    if surface.units is None:
-        raise UnitsError(f"{path}: 'sst' states no unit, but one is needed.")
-    temperature = convert(surface.values[0].astype(np.float64), surface.units, "degC")
+    stored = surface.values[0].astype(float)
+    temperature = converted(stored, surface.units, "degC", f"{path}: 'sst'")
     fields: dict[str, Array] = {}
     units: dict[str, str] = {}
     for name in names:
-        fields[name], units[name] = temperature, surface.units
+        fields[name], units[name] = temperature, surface.units or ""
         if name == "siconc":
             ice = steps.read([file], "ice", file.steps)
             fields[name] = ice_cover(ice.values[0].astype(np.float64), temperature)

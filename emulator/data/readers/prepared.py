@@ -106,7 +106,7 @@ class ProductSeries:
         there = [self.offering.month(month) is not None for month in every]
         count = there.index(False) if False in there else len(there)
         months = list(every[:count])
-        while months and not self._piece(months[-1]).read((self.variable,)).is_final:
+        while months and not self._piece(months[-1]).tell((self.variable,)).is_final:
             months.pop()
         gap = self.gap()
         if not _reaches(months, self.wanted):
@@ -168,7 +168,7 @@ class ProductSeries:
         sums: dict[str, str] = {}
         for number, month in enumerate(months):
             piece = self._piece(month)
-            told = piece.read((self.variable,))
+            told = piece.tell((self.variable,))
             if not told.is_final:
                 raise TimeAxisError(
                     f"{piece.sources[0]}: '{self.variable}' of {month} is preliminary, "

@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.carbon.errors import GridMismatchError
+from emulator.carbon.errors import GridMismatchError, UnitsError, UserError
 from emulator.carbon.grid import Grid
+from emulator.carbon.units import convert
 
 Array = NDArray[np.float64]
 
@@ -50,6 +52,19 @@ class Piece:
     def sources(self) -> tuple[str, ...]:
         """What is behind it, for people: names of files, and origins."""
         return (*(path.name for path in self.files), *self.origins)
+
+    def tell(self, names: tuple[str, ...]) -> Told:
+        """Read variables of it, by name; what is wrong with it names what is behind it.
+
+        Raises:
+            UserError: As ``read``.
+        """
+        try:
+            return self.read(names)
+        except UserError as error:
+            if any(source in str(error) for source in self.sources):
+                raise
+            raise type(error)(f"{spanned(self.sources)}: {error}") from None
 
     def identity(self) -> str:
         """Return a word that changes when a file or an origin does."""
@@ -109,7 +124,7 @@ def _mean(pieces: list[Piece], names: tuple[str, ...]) -> Told:
     total: dict[str, Array] = {}
     is_final = True
     for piece in pieces:
-        told = piece.read(names)
+        told = piece.tell(names)
         if piece is pieces[0]:
             grid, units = told.grid, told.units
         elif not told.grid.matches(grid):
@@ -122,6 +137,36 @@ def _mean(pieces: list[Piece], names: tuple[str, ...]) -> Told:
         is_final &= told.is_final
     means = {name: values / len(pieces) for name, values in total.items()}
     return Told(means, grid, is_final, units)
+
+
+def converted(
+    values: NDArray[Any], units: str | None, wanted: str, what: str
+) -> NDArray[Any]:
+    """Return what a file of a product holds in the unit in which it is used.
+
+    Args:
+        values: Of any shape.
+        units: The unit that the file states; None if it states none.
+        wanted: The unit in which they are used.
+        what: Variable and time, for messages.
+
+    Returns:
+        The same shape and floating type.
+
+    Raises:
+        UnitsError: If it states no unit, or one of another kind.
+    """
+    if not units:
+        raise UnitsError(
+            f"{what} states no unit, but {wanted!r} is needed. Get it again."
+        )
+    try:
+        return convert(values, units, wanted)
+    except UnitsError:
+        raise UnitsError(
+            f"{what} is in {units!r}, which cannot become {wanted!r}. Get it again, as "
+            f"its provider offers it."
+        ) from None
 
 
 def stated(units: Mapping[str, str]) -> str:

@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from emulator.carbon.errors import GridMismatchError, UnitsError, UserError
+from emulator.carbon.errors import GridMismatchError, UserError
 from emulator.carbon.grid import Grid, overlap
-from emulator.carbon.units import convert
 from emulator.carbon.variables import VARIABLES
 from emulator.data.readers import steps
 from emulator.data.readers.fields import (
@@ -31,7 +30,7 @@ from emulator.data.readers.fields import (
     horizontal_dims,
 )
 from emulator.data.readers.files import open_netcdf
-from emulator.data.readers.products import Offering, Piece, Told
+from emulator.data.readers.products import Offering, Piece, Told, converted
 from emulator.data.readers.steps import StepFile
 
 log = logging.getLogger(__name__)
@@ -176,13 +175,9 @@ def surface(
             place[dim] = _shallowest(levels, variable.sizes[dim], dim, path)
         variable = variable.isel(place).transpose(lat, lon)
         stated = attribute(variable, "units")
-        if stated is None:
-            raise UnitsError(
-                f"{path}: '{name}' states no unit, but {units!r} is needed. Get it "
-                f"again."
-            )
         values, grid = cleaned(opened, variable, path)
-    return (convert(values, stated, units), grid), stated
+    field = converted(values, stated, units, f"{path}: '{name}'")
+    return (field, grid), stated or ""
 
 
 def coarser(field: Field, step: float, least: float) -> Field:

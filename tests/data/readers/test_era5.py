@@ -41,7 +41,7 @@ def month(
     assert offering.refused == []
     piece = offering.month(when)
     assert piece is not None
-    return piece.read(tuple(names))
+    return piece.tell(tuple(names))
 
 
 def day(
@@ -266,6 +266,42 @@ def test_era5_land_counts_on_from_midnight(tmp_path: Path) -> None:
         day(tmp_path, ["pr"])
 
 
+def test_era5_land_has_no_value_at_sea(tmp_path: Path) -> None:
+    # The first column is sea. 6 mm in a month's mean day; 5 MJ m-2 in one day.
+    sea = np.zeros(LON.size)
+    sea[0] = np.nan
+    rain = {"tp": uniform([6e-3]) + sea}
+    new_layout(tmp_path / "monthly" / "a.nc", months("2025-06", 1), rain)
+    light = {"ssrd": uniform(5e6 * np.arange(25) / 24) + sea}
+    light["ssrd"][0] = 4e6 + sea  # the day before
+    new_layout(tmp_path / "hourly" / "a.nc", hours("2025-06-30T00", 25), light)
+    for told, name, value in (
+        (month(tmp_path, ["pr"], counts_on=True), "pr", 6 / 86400),
+        (day(tmp_path, ["rsds"], counts_on=True), "rsds", 5e6 / 86400),
+    ):
+        at_sea = told.grid.lon == 0
+        assert np.isnan(told.fields[name][:, at_sea]).all()
+        np.testing.assert_allclose(told.fields[name][:, ~at_sea], value, rtol=ROUND)
+
+
+def test_layouts_of_before_and_after_2024_lie_in_one_folder(tmp_path: Path) -> None:
+    may, june = months("2025-05", 1), months("2025-06", 1)
+    late = np.array([False])
+    warm = {"t2m": uniform([281.0])}
+    old_layout(tmp_path / "monthly" / "a.nc", may, warm, preliminary=late)
+    new_layout(tmp_path / "monthly" / "b.nc", june, {"t2m": uniform([282.0])})
+    for when, value in ((JUNE - 1, 281.0), (JUNE, 282.0)):
+        told = month(tmp_path, ["tas"], when)
+        assert (only(told, "tas"), told.is_final) == (value, True)
+    # The hours of 30 June in the old layout, midnight in the new one.
+    rain, first = uniform(1e-4 * np.ones(25)), hours("2025-06-30T00", 25)
+    old = {"tp": rain[:24] * np.linspace(1, 2, 24)[:, None, None]}
+    old_layout(tmp_path / "hourly" / "a.nc", first[:24], old)
+    new_layout(tmp_path / "hourly" / "b.nc", first[24:], {"tp": rain[24:]})
+    # 0.1 mm times 1 + k/23 for k = 1 to 23, which add up to 35, and 0.1 mm.
+    assert only(day(tmp_path, ["pr"]), "pr") == pytest.approx(3.6 / 86400, rel=1e-4)
+
+
 def test_hours_are_no_era5_land(tmp_path: Path) -> None:
     when = hours("2025-06-30T00", 25)
     light = np.maximum(0, np.cos(2 * np.pi * (np.arange(25) - 12) / 24)) * 1e6
@@ -390,7 +426,8 @@ def test_a_unit_is_needed_and_must_be_of_the_kind(
         month(tmp_path, ["tas"])
     monkeypatch.setitem(UNITS, "t2m", "Pa")
     new_layout(path, when, {"t2m": uniform([280.0])})
-    with pytest.raises(UnitsError, match="'Pa' cannot become 'K'"):
+    message = r"a\.nc: 't2m' of 2025-06 is in 'Pa', which cannot become 'K'\. Get it"
+    with pytest.raises(UnitsError, match=message):
         month(tmp_path, ["tas"])
 
 

@@ -276,7 +276,7 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> 
 
 def test_gfas_without_a_unit_is_refused(tmp_path: Path) -> None:
     gfas(tmp_path / "2001.nc", np.arange(31), co2fire=0.0)
-    with pytest.raises(UnitsError, match="'co2fire' states no unit"):
+    with pytest.raises(UnitsError, match=r"2001\.nc: 'co2fire' of 2001-01-01 states"):
         readers.read(entry("gfas"), "fireobs", None, tmp_path)
 
 
