@@ -19,6 +19,7 @@ from emulator.nightly import mirror, night
 from emulator.nightly.incoming import archive_of
 from emulator.nightly.journal import Outcome
 from emulator.nightly.night_settings import NightSource
+from emulator.nightly.page import words
 from tests.data.centre_files import (
     co2_table,
     hours,
@@ -218,9 +219,11 @@ def test_nights_on_products_from_days_to_final(
         )
         size = np.nanmax(np.abs(other))
         np.testing.assert_allclose(one, other, atol=1e-3 * size)
-    # Whatever the files, the networks are of the testbed, and the page says so.
+    # Whatever the files, the networks are of the testbed, and the page says so, and
+    # that what it shows was generated.
     page = (nights.root / "page" / "index.html").read_text()
-    assert "Evidence: testbed" in page
+    assert f"Evidence: testbed.</strong> {words.caution('testbed')}" in page
+    assert "No TRENDY or GOBM output has been used here" in page
 
 
 def by_hand(folder: Path, runs: dict[str, Path]) -> Deployment:
