@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emulator.carbon.timeaxis import as_months
 from emulator.nightly import series, vintages
 from emulator.nightly.adjust import WINDOW
-from emulator.nightly.closure import FLAGS
+from emulator.nightly.closure import FLAGS, land_number
 
 _COLUMNS = {
     "e_fos": "fossil emissions excluding carbonation",
@@ -130,8 +130,8 @@ def _sink(sink_map: xr.Dataset, flux: str, domain: str) -> NDArray[np.float64]:
     if domain == "ocean":
         named = numbers.sel(ocean_number="s_ocean", region="globe").to_numpy()
         return np.asarray(named if np.isfinite(named).any() else total)
-    is_net = bool(numbers.sel(land_number="net_s3").notnull().any())
-    return np.full(total.shape, np.nan) if is_net else total
+    is_sink = land_number(sink_map) == "s_land_s2"
+    return total if is_sink else np.full(total.shape, np.nan)
 
 
 def _series_rows(sink_map: xr.Dataset, period: str) -> Iterator[list[str]]:

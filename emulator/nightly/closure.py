@@ -49,6 +49,9 @@ ATTRIBUTE = "closure"
 
 TERMS = ("e_fos", "e_luc", "g_atm", "s_ocean", "s_land", "cement", "b_im")
 
+LAND_NUMBER_OF = {"S2": "s_land_s2", "S3": "net_s3"}
+"""The number of the land that the total of nbp is, by simulation."""
+
 FLAGS = {
     "missing": 0,
     "published": 1,
@@ -68,6 +71,9 @@ LAND_NUMBERS = {
     "rss": "residual sink of the budget: E_FOS + E_LUC - G_ATM - S_OCEAN - cement",
 }
 """Numbers of the land that are often mixed up, and what each is."""
+
+_NBP_IS = "total of nbp"
+"""Key of ``ATTRIBUTE`` that says which of them it is."""
 
 AROUND = {"global": 1, "mauna_loa": 2}
 """Months on either side of a turn whose mean is the level there, as NOAA has it."""
@@ -131,6 +137,8 @@ def closure(
         ``_sigma``. The attribute ``closure``.
     """
     about: dict[str, Any] = {"definition": settings.definition}
+    if "nbp" in totals.get_index("flux"):
+        about[_NBP_IS] = LAND_NUMBER_OF[settings.simulation]
     reason = not_of_the_world(totals)
     if reason is None and records.book is None:
         reason = "No workbook of the Global Carbon Budget is given: no emissions."
@@ -154,6 +162,16 @@ def closure(
         about |= _said(totals, settings, records.book, records)
     found.attrs = {ATTRIBUTE: json.dumps(about, sort_keys=True)}
     return found
+
+
+def land_number(sink_map: xr.Dataset) -> str:
+    """Return which number of the land the total of a map's nbp is, by name.
+
+    Args:
+        sink_map: A map with what ``closure`` returns; without, it is that of S2.
+    """
+    about = json.loads(sink_map.attrs.get(ATTRIBUTE, "{}"))
+    return str(about.get(_NBP_IS, LAND_NUMBER_OF["S2"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -448,7 +466,7 @@ def _land(
 ) -> xr.Dataset:
     """Return the numbers of the land; missing where the map does not know one."""
     values = dict.fromkeys(LAND_NUMBERS, np.full(axis.size, np.nan))
-    values["s_land_s2" if simulation == "S2" else "net_s3"] = nbp
+    values[LAND_NUMBER_OF[simulation]] = nbp
     if "e_luc" in terms:
         values["net_gcb"] = values["s_land_s2"] - terms["e_luc"].value
         others = ("e_fos", "e_luc", "g_atm", "s_ocean", "cement")

@@ -15,7 +15,7 @@ from emulator.data.readers.workbook import SinkSheet, Table, Workbook
 from emulator.nightly import series
 from emulator.nightly.adjust import adjusted
 from emulator.nightly.budget_settings import AdjustmentSettings, BudgetSettings
-from emulator.nightly.closure import FLAGS, Records, closure, read_records
+from emulator.nightly.closure import FLAGS, Records, closure, land_number, read_records
 from emulator.nightly.tables import tables
 
 from .totals import sink_map
@@ -275,6 +275,13 @@ def test_land_with_land_use_is_no_land_sink(world: xr.Dataset) -> None:
     land = found["land_year"].sel(year=1995)
     known = land.dropna("land_number")["land_number"].to_numpy().tolist()
     assert known == ["net_s3", "rss"]
+    assert land_number(found) == "net_s3"
+    # Before a year is over, too; and a map without these tables is of S2.
+    month = world.isel(time=[0], year=[])
+    begun = closure(month, BudgetSettings(simulation="S3"), Records())
+    assert begun["land_12month"].isnull().all()
+    assert land_number(begun) == "net_s3"
+    assert land_number(world) == "s_land_s2"
     assert np.isnan(term(found, "s_land", 1995))
     assert np.isnan(term(found, "b_im", 1995))
 

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from emulator.nightly.closure import land_number
 from emulator.nightly.page import markup
 from emulator.nightly.page.series import NO_VALUE, labels, numbers, shown, steps
 
@@ -127,6 +128,8 @@ def _levels(sink_map: xr.Dataset) -> str:
     windows = [int(w) for w in adjusted["adjustment_window"].to_numpy()]
     table = adjusted.transpose("year", "flux", "adjustment_window").to_numpy()
     names = {"nbp": "Land", "fgco2": "Ocean"}
+    if land_number(sink_map) == "net_s3":
+        names["nbp"] = "Net land"
     head = ["Year"]
     for flux in labels(sink_map, "flux"):
         head += [f"{names.get(flux, flux)}, {window} years" for window in windows]

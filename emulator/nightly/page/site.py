@@ -104,6 +104,7 @@ def _night(
         "totals": dict(totals),
         "regions": series.regions(sink_map),
         "level": words.level(sink_map),
+        "names": words.flux_names(sink_map),
         "closure": closing.content(sink_map),
     }
 
@@ -168,6 +169,7 @@ def _html(
         closing=closing.section(sink_map),
         changes=words.changed(sink_map, previous),
         origin=words.origin(sink_map),
+        land=words.land_words(sink_map),
         uncertainty=words.uncertainty(sink_map),
         skill=skill.section(cards),
         downloads=f"<ul>{downloads}</ul>" if downloads else "<p>None were given.</p>",

@@ -10,6 +10,7 @@ import xarray as xr
 
 from emulator.carbon.timeaxis import as_months
 from emulator.nightly.budget import SINKS
+from emulator.nightly.closure import land_number
 from emulator.nightly.layout import STATUS
 from emulator.nightly.page import changes, closing, markup, series
 from emulator.nightly.page.series import Series
@@ -33,6 +34,46 @@ _MONTHS = (
     "September", "October", "November", "December",
 )  # fmt: skip
 _NAMES = {"nbp": "Land", "fgco2": "Ocean"}
+_NET = "Net land, net_s3"
+_LAND_WORDS = {
+    "s_land_s2": (
+        (
+            "Land: <code>s_land_s2</code>",
+            "The flux <code>nbp</code> of simulation S2: climate and CO2 change, land "
+            "cover stays as it was before industry. Its global total is the S_LAND of "
+            "the Global Carbon Budget. It is <strong>not</strong> the net exchange of "
+            "the land: carbon lost by land-use change is not in it, and the vegetation "
+            "of a past landscape takes up more than today's.",
+        ),
+        (
+            "Net land: <code>net_s3</code>, <code>net_gcb</code>",
+            "<code>net_s3</code> is the total of simulation S3, with land-use change; "
+            "<code>net_gcb</code> is <code>s_land_s2</code> less a bookkeeping "
+            "estimate of land-use emissions. They differ, since S3 also lacks the sink "
+            "capacity of cleared land, and neither is <code>s_land_s2</code>. Where "
+            "this page shows one of them, it carries its name; nothing else here is "
+            "net.",
+        ),
+    ),
+    "net_s3": (
+        (
+            "Net land: <code>net_s3</code>",
+            "The flux <code>nbp</code> of simulation S3: climate, CO2 and land use "
+            "change. Its global total is the net exchange of the land: carbon lost by "
+            "land-use change is in it. It is <strong>not</strong> the S_LAND of the "
+            "Global Carbon Budget.",
+        ),
+        (
+            "S_LAND and another net: <code>s_land_s2</code>, <code>net_gcb</code>",
+            "<code>s_land_s2</code> is the total of simulation S2, without land-use "
+            "change, and the S_LAND of the Global Carbon Budget; "
+            "<code>net_gcb</code> is <code>s_land_s2</code> less a bookkeeping "
+            "estimate of land-use emissions. It is not <code>net_s3</code>, since S3 "
+            "also lacks the sink capacity of cleared land. This map knows neither.",
+        ),
+    ),
+}
+"""By number of the land: terms, and what they mean."""
 _MOST_CHANGES = 36
 """Months listed one by one; three years of revisions fill a screen."""
 
@@ -62,11 +103,24 @@ def level(sink_map: xr.Dataset, fluxes: Sequence[str] = (*SINKS.values(),)) -> s
     return " or ".join(dict.fromkeys(levels))
 
 
+def flux_names(sink_map: xr.Dataset) -> dict[str, str]:
+    """Return how each flux is called: the land is net where its total is net_s3."""
+    is_net = land_number(sink_map) == "net_s3"
+    return _NAMES | ({"nbp": _NET} if is_net else {})
+
+
+def land_words(sink_map: xr.Dataset) -> str:
+    """Return the definitions of the land's number and of those beside it, as HTML."""
+    said = _LAND_WORDS[land_number(sink_map)]
+    return "\n".join(f"<dt>{term}</dt>\n<dd>{words}</dd>" for term, words in said)
+
+
 def tiles(sink_map: xr.Dataset, totals: Mapping[str, Series]) -> str:
     """Return the headline: the newest year of land, ocean and both."""
     period = "12month" if "12month" in totals else "year"
     chosen = totals[period]
-    fluxes = [flux for flux in _NAMES if flux in chosen]
+    names = flux_names(sink_map)
+    fluxes = [flux for flux in names if flux in chosen]
     known = [
         i
         for i in range(len(chosen["steps"]))
@@ -86,11 +140,12 @@ def tiles(sink_map: xr.Dataset, totals: Mapping[str, Series]) -> str:
             closing.standing(sink_map, flux),
             open_months,
         ]
-        parts.append(_tile(flux, _NAMES[flux], when, globe["mean"][last], said))
+        parts.append(_tile(flux, names[flux], when, globe["mean"][last], said))
     if len(fluxes) > 1:
         total = sum(chosen[flux]["globe"]["mean"][last] for flux in fluxes)
         said = ["Sum of both; the map states no interval for it", open_months]
-        parts.append(_tile("both", "Land and ocean", when, total, said))
+        name = f"{names['nbp']} and ocean".replace(", net_s3", "")
+        parts.append(_tile("both", name, when, total, said))
     return "".join(parts)
 
 
@@ -191,10 +246,11 @@ def changed(sink_map: xr.Dataset, previous: xr.Dataset | None) -> str:
         items = "".join(f"<li>{markup.text(note)}</li>" for note in found.notes)
         parts.append(f"<ul>{items}</ul>")
     if found.months:
-        fluxes = [f for f in _NAMES if f in sink_map]
+        names = flux_names(sink_map)
+        fluxes = [f for f in names if f in sink_map]
         head = ["Month", "What"]
         for flux in fluxes:
-            head += [f"{_NAMES[flux]} before", f"{_NAMES[flux]} now"]
+            head += [f"{names[flux]} before", f"{names[flux]} now"]
         rows = [
             [month_name(change.month), change.what]
             + [

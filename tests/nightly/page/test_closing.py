@@ -93,6 +93,9 @@ def test_adjusted_levels_stand_side_by_side() -> None:
     found = closing.section(sink_map)
     assert "Ocean, 10 years" in found
     assert "moved to ensemble" in found
+    assert "Land, 10 years" in found
+    sink_map.attrs["closure"] = json.dumps({"total of nbp": "net_s3"})
+    assert "Net land, 10 years" in closing.section(sink_map)
     value = float(sink_map["budget_year"].sel(flux="nbp", region="globe")[1]) + 1
     assert series.shown(value) in found
 

@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from emulator.nightly import page
 from emulator.nightly.sinkmap import assemble
 from tests.nightly.synthetic import prediction
 
-from .worlds import small_map
+from .worlds import small_map, with_land_use
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -31,6 +32,19 @@ def test_page_is_whole_and_the_same_each_time(tmp_path: Path) -> None:
     for address in re.findall(r'(?:src|href)="([^"#:]+)"', html):
         name = address.partition("?")[0]
         assert name in one or name == "../sink.nc"
+
+
+def test_series_and_definitions_call_the_land_by_its_simulation(tmp_path: Path) -> None:
+    given = small_map()
+    for name, sink_map, land, defined in (
+        ("s2", given, "Land", "<dt>Land: <code>s_land_s2"),
+        ("s3", with_land_use(given), "Net land, net_s3", "<dt>Net land: <code>net_s3<"),
+    ):
+        html = page.write(sink_map, tmp_path / name).read_text()
+        assert html.count(defined) == 1
+        night = (tmp_path / name / "data" / "night.js").read_text()
+        said = json.loads(re.fullmatch(r"sinkPage\.receiveNight\((.*)\);\n", night)[1])
+        assert said["names"] == {"nbp": land, "fgco2": "Ocean"}
 
 
 def test_first_screen_says_what_the_numbers_are_not(tmp_path: Path) -> None:

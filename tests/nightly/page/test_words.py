@@ -6,7 +6,7 @@ import xarray as xr
 
 from emulator.nightly.page import series, words
 
-from .worlds import small_map
+from .worlds import small_map, with_land_use
 
 README = (
     "No TRENDY or GOBM output has been used here; the numbers show that the method "
@@ -39,6 +39,23 @@ def test_tiles_name_the_last_whole_year_and_its_interval() -> None:
     assert "90 % interval of the sink" in found
     assert "the map states no interval" in found
     assert "preliminary" not in found  # of 2002 only
+
+
+def test_the_land_is_called_by_its_simulation() -> None:
+    given = small_map()
+    found = words.tiles(given, series.totals(given))
+    assert "<h3>Land</h3>" in found
+    assert "<dt>Land: <code>s_land_s2</code></dt>" in words.land_words(given)
+    net = with_land_use(given)
+    found = words.tiles(net, series.totals(net))
+    assert "<h3>Net land, net_s3</h3>" in found
+    assert "<h3>Net land and ocean</h3>" in found
+    assert "<h3>Land" not in found
+    said = words.land_words(net)
+    assert said.startswith("<dt>Net land: <code>net_s3</code></dt>")
+    assert "It is <strong>not</strong> the S_LAND" in said
+    before = net.isel(time=slice(None, -1))
+    assert ">Net land, net_s3 before</th>" in words.changed(net, before)
 
 
 def test_levels_that_differ_are_said_of_their_own_domain() -> None:

@@ -7,7 +7,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from emulator.nightly.budget_settings import BudgetSettings
 from emulator.nightly.sinkmap import assemble
+from emulator.nightly.tables import tables
 from tests.nightly.synthetic import prediction, with_intervals
 
 FIRST, LAST = "2000-01", "2002-03"
@@ -31,6 +33,12 @@ def small_map(*, calibrated: bool = False, domains: str = "land ocean") -> xr.Da
     coverage[:] = 1.0
     coverage[-1] = 0.6
     return sink_map.assign(status=status, coverage=coverage)
+
+
+def with_land_use(sink_map: xr.Dataset) -> xr.Dataset:
+    """Return a map whose land is that of simulation S3."""
+    found = tables(sink_map, BudgetSettings(simulation="S3"))
+    return sink_map.merge(found).assign_attrs(found.attrs)
 
 
 def unpacked(text: str, shape: tuple[int, ...]) -> NDArray[np.int16]:

@@ -1,7 +1,6 @@
 "use strict";
 // Series, budget and latitudes: what is drawn, and the tables that say the same.
 const sinkViews = (() => {
-  const FLUXES = { nbp: "Land", fgco2: "Ocean" };
   const CLASSES = { nbp: "land", fgco2: "ocean" };
   const REGIONS = {
     globe: "Globe", north: "North of 30\u00b0 N", tropics: "Tropics, 30\u00b0 S to 30\u00b0 N",
@@ -16,6 +15,7 @@ const sinkViews = (() => {
   const UNIT = "PgC yr\u207b\u00b9";
 
   const night = () => sinkPage.night;
+  const nameOf = (flux) => night().names[flux];
   const byId = (id) => document.getElementById(id);
   const text = sinkChart.text;
 
@@ -54,7 +54,7 @@ const sinkViews = (() => {
     return box;
   }
 
-  const fluxesOf = (totals) => Object.keys(FLUXES).filter((flux) => flux in totals);
+  const fluxesOf = (totals) => Object.keys(CLASSES).filter((flux) => flux in totals);
 
   function monthName(month) {
     const [year, number] = month.split("-").map(Number);
@@ -116,7 +116,7 @@ const sinkViews = (() => {
       const one = totals[flux][region];
       const figure = make("figure", "", { class: "chart" });
       const caption = make("figcaption", "", { class: "chart-title" });
-      caption.append(make("strong", FLUXES[flux]), ` ${REGIONS[region] || region}`);
+      caption.append(make("strong", nameOf(flux)), ` ${REGIONS[region] || region}`);
       const host = make("div");
       const readout = make("p", "\u00a0", { class: "readout" });
       figure.append(caption, host, readout);
@@ -126,7 +126,7 @@ const sinkViews = (() => {
       const from = emulatedFrom(flux, steps, period);
       if (from !== null) seen.add("beyond");
       const series = {
-        name: `${FLUXES[flux]}, ${REGIONS[region] || region}, ${PERIODS[period]}`,
+        name: `${nameOf(flux)}, ${REGIONS[region] || region}, ${PERIODS[period]}`,
         className: CLASSES[flux], xs: steps.map((s) => place(s, period)), values, bands, from,
       };
       const say = (i) => {
@@ -191,7 +191,7 @@ const sinkViews = (() => {
     const fluxes = fluxesOf(totals);
     const head = ["Time"];
     fluxes.forEach((flux) => {
-      head.push(FLUXES[flux], "between teachers (1 sd)", "interval of emulation", "interval of the sink");
+      head.push(nameOf(flux), "between teachers (1 sd)", "interval of emulation", "interval of the sink");
     });
     const span = (one, kind, i) =>
       (one[kind] && one[kind][0][i] !== null ? `${text(one[kind][0][i], 3)} to ${text(one[kind][1][i], 3)}` : "\u2013");
@@ -215,7 +215,7 @@ const sinkViews = (() => {
     const shown = known.slice(-BUDGET_YEARS);
     const labels = shown.map((i) => totals.steps[i]);
     const terms = fluxes.map((flux) => ({
-      name: FLUXES[flux], className: CLASSES[flux], values: shown.map((i) => totals[flux].globe.mean[i]),
+      name: nameOf(flux), className: CLASSES[flux], values: shown.map((i) => totals[flux].globe.mean[i]),
     }));
     const host = make("div");
     byId("budget-chart").replaceChildren(keys(terms), host);
@@ -226,7 +226,7 @@ const sinkViews = (() => {
       const sum = values.includes(null) ? null : values.reduce((a, b) => a + b, 0);
       return [String(totals.steps[i]), ...values.map((v) => text(v, 3)), ...(fluxes.length > 1 ? [text(sum, 3)] : [])];
     }).reverse();
-    const head = ["Year", ...fluxes.map((flux) => FLUXES[flux]), ...(fluxes.length > 1 ? ["Sum"] : [])];
+    const head = ["Year", ...fluxes.map((flux) => nameOf(flux)), ...(fluxes.length > 1 ? ["Sum"] : [])];
     byId("budget-table").replaceChildren(table(`Uptake of the globe, whole years, ${UNIT}`, head, rows));
   }
 
@@ -272,7 +272,7 @@ const sinkViews = (() => {
     const head = ["Band"];
     const bars = [];
     fluxesOf(totals).forEach((flux) => {
-      head.push(FLUXES[flux], "share");
+      head.push(nameOf(flux), "share");
       const values = bands.map((band) => totals[flux][band].mean[i]);
       const isShared = !values.includes(null) && (values.every((v) => v >= 0) || values.every((v) => v <= 0));
       const sum = values.reduce((a, b) => a + (b || 0), 0);
@@ -280,7 +280,7 @@ const sinkViews = (() => {
         const share = isShared && sum !== 0 ? `${Math.round((100 * value) / sum)} %` : "\u2013";
         rows[row].push(text(value, 3), share);
       });
-      bars.push({ name: FLUXES[flux], className: CLASSES[flux], values });
+      bars.push({ name: nameOf(flux), className: CLASSES[flux], values });
     });
     const host = byId("shares-chart");
     horizontal(host, bands.map((band) => REGIONS[band] || band), bars);
