@@ -88,8 +88,8 @@ def fit(
 ) -> GlobalRegression:
     """Fit annual totals on CO2 and the lagged index, around each simulation's mean.
 
-    Simulations of a teacher share their coefficients. Lags are chosen on validation
-    years.
+    Simulations of a teacher share their coefficients. Lags are chosen on the validation
+    years that all of them reach.
 
     Args:
         task: Months, weather sequence, CO2 and the parts of the years.
@@ -111,14 +111,26 @@ def fit(
     chosen = []
     for teacher in range(totals.shape[1]):
         target = totals[:, teacher]
-        misses = [
-            np.nansum((_fitted(x, target, train) - target)[:, validation] ** 2)
-            for x in inputs
-        ]
-        best = int(np.argmin(misses))
+        errors = np.stack([
+            (_fitted(x, target, train) - target)[:, validation] ** 2 for x in inputs
+        ])  # fmt: skip
+        best = _least(errors)
         prediction[:, teacher] = _fitted(inputs[best], target, final)[:, wanted]
         chosen.append(options[best])
     return GlobalRegression(prediction, chosen)
+
+
+def _least(errors: Array) -> int:
+    """Return the option with the least error where all know one; (option, ...).
+
+    A long lag may lack a year that a short one has, which is no merit. An option that
+    knows nothing is never chosen, unless all are so.
+    """
+    axes = tuple(range(1, errors.ndim))
+    knows = np.isfinite(errors).any(axis=axes)
+    shared = np.isfinite(errors[knows]).all(axis=0)
+    sums = np.where(shared, errors, 0.0).sum(axis=axes)
+    return int(np.argmin(np.where(knows, sums, np.inf)))
 
 
 def _predictors(

@@ -380,6 +380,24 @@ def test_global_regression_recovers_co2_and_lagged_index(land: Task) -> None:
     )
 
 
+def test_a_lag_is_not_chosen_for_years_that_it_does_not_reach(land: Task) -> None:
+    years = np.unique(years_of(land.months))
+    calendar = years_of(land.months)
+    temperature = np.random.default_rng(2).normal(size=land.forcing.shape[0])
+    # Before July 2002 the weather is not known: with lags to 6 months it has a mean of
+    # 2003, with longer ones of neither year of validation.
+    weather = land.weather.copy()
+    weather[:, (calendar > 2000) & (land.months < np.datetime64("2002-07"))] = -1
+    holed = replace(land, weather=weather)
+    totals = np.full((3, 2, years.size), np.nan)
+    for simulation, seen in enumerate(land.weather):
+        for place, year in enumerate(years):
+            monthly = temperature[seen[calendar == year]]
+            totals[simulation, 0, place] = -2 * monthly.mean()
+    found = enso.fit(holed, temperature, totals, years, refit=False)
+    assert found.lags[0] == (0,)
+
+
 def test_global_regression_without_totals_is_empty(land: Task) -> None:
     years = np.unique(years_of(land.months))
     totals = np.full((3, 2, years.size), np.nan)
