@@ -147,7 +147,8 @@ def effective_trials(hits: Array, years: Years, weights: Array | None = None) ->
     As many as would make a binomial share vary as it varies between years: the number
     of years where each gives one value, or values that are all alike; more where
     values within a year differ; the number of values where years agree as well as if
-    all values were independent.
+    all values were independent. Values of unequal weight count as fewer of equal weight
+    whose mean varies as theirs does, (sum w)^2 / sum w^2.
 
     Args:
         hits: 1 or 0, NaN where there is nothing; shape (step, place).
@@ -155,14 +156,15 @@ def effective_trials(hits: Array, years: Years, weights: Array | None = None) ->
         weights: Weight of each value, broadcast to (step, place); None for 1.
 
     Returns:
-        Between the number of years and the number of values; 1 for a single year, from
-        which nothing is known of how years differ.
+        Between the number of years and that of values, each of its weight; 1 for a
+        single year, from which nothing is known of how years differ.
 
     Raises:
         ValueError: If there are no hits to count.
 
     Source:
-        Kish (1965), Survey Sampling: the design effect of clusters.
+        Kish (1965), Survey Sampling: the design effect of clusters, and that of
+        weights.
     """
     weight = _weights(weights, hits)
     rows = weight.any(axis=1)
@@ -173,10 +175,10 @@ def effective_trials(hits: Array, years: Years, weights: Array | None = None) ->
     held = np.bincount(place, np.where(weight > 0, hits * weight, 0.0)[rows].sum(1))
     share = held.sum() / mass.sum()
     variance = float(((held - share * mass) ** 2).sum() / mass.sum() ** 2)
-    values = np.count_nonzero(weight)
+    values = float(weight.sum() ** 2 / (weight**2).sum())
     if variance <= share * (1 - share) / values:
-        return float(values)
-    return max(float(share * (1 - share) / variance), float(known.size))
+        return values
+    return max(float(share * (1 - share) / variance), min(known.size, values))
 
 
 def width(lower: Array, upper: Array, weights: Array | None = None) -> float:

@@ -113,6 +113,34 @@ def test_effective_trials_lie_between_years_and_values() -> None:
     assert only == pytest.approx(3)
 
 
+def test_unequal_weights_are_worth_fewer_trials() -> None:
+    hits, years = np.ones((2, 2)), np.arange(2)
+    # Weights 1 and 3 in each year: 8^2 / (2 x 10).
+    found = intervals.effective_trials(hits, years, np.array([1.0, 3.0]))
+    assert found == pytest.approx(3.2)
+    # Nearly all of the weight in one value: one value's worth, though of two years.
+    weights = np.array([[1.0], [1e6]])
+    found = intervals.effective_trials(np.array([[1.0], [0.0]]), years, weights)
+    assert found == pytest.approx(1, rel=1e-5)
+
+
+@given(st.lists(st.floats(0.1, 100.0), min_size=2, max_size=8), st.integers(0, 99))
+def test_a_weighted_share_varies_as_that_of_its_trials(
+    areas: list[float], seed: int
+) -> None:
+    weights, years = np.array(areas), np.arange(4)
+    trials = intervals.effective_trials(np.ones((4, weights.size)), years, weights)
+    # The variance of a weighted mean of independent values of variance 1.
+    each = np.tile(weights, 4)
+    assert 1 / trials == pytest.approx((each**2).sum() / each.sum() ** 2)
+    # Equal weights of any size are plain values.
+    hits = np.random.default_rng(seed).integers(0, 2, (4, weights.size)).astype(float)
+    plain = intervals.effective_trials(hits, years)
+    assert intervals.effective_trials(
+        hits, years, np.full(weights.size, areas[0])
+    ) == pytest.approx(plain)
+
+
 def test_interval_score_by_hand() -> None:
     lower, upper = np.zeros(4), np.full(4, 2.0)
     truth = np.array([1.0, -0.5, 3.0, np.nan])
