@@ -106,14 +106,19 @@ class _Record:
     """What all variants say about one simulation and teacher.
 
     Attributes:
-        n: Years.
+        years: Whole ones, as the truth has them.
         runs: By variant, the scores of each of its runs.
         baselines: By name, the scores that it has in each variant.
     """
 
-    n: int
+    years: tuple[int, ...]
     runs: Mapping[str, Sequence[Scores]]
     baselines: Mapping[str, Sequence[Scores]]
+
+    @property
+    def n(self) -> int:
+        """Number of years."""
+        return len(self.years)
 
 
 def paired_rows(variants: Sequence[Variant], reference: str = "") -> Iterator[Row]:
@@ -170,7 +175,7 @@ def _records(variants: Sequence[Variant]) -> dict[Key, _Record]:
         if not first["n_years"]:
             continue
         found[key] = _Record(
-            first["n_years"],
+            tuple(first["years"]),
             {
                 variant.name: [
                     _statistics(record["methods"][NETWORK], record)
@@ -192,7 +197,10 @@ def _records(variants: Sequence[Variant]) -> dict[Key, _Record]:
 
 
 def _averages(found: Mapping[Key, _Record]) -> dict[Key, _Record]:
-    """Return the average over teachers where their mean was not scored by all."""
+    """Return the average over teachers where their mean was not scored by all.
+
+    Teachers that were scored on other years have none.
+    """
     groups: dict[tuple[str, str, str], list[_Record]] = {}
     for (flux, simulation, teacher, scope), record in found.items():
         if teacher != MEAN and (flux, simulation, MEAN, scope) not in found:
@@ -200,10 +208,11 @@ def _averages(found: Mapping[Key, _Record]) -> dict[Key, _Record]:
     averages = {}
     for (flux, simulation, scope), records in groups.items():
         first = records[0]
-        if len(records) < 2 or any(record.n != first.n for record in records):
+        # Years are drawn by their place: the same place must be the same weather.
+        if len(records) < 2 or any(record.years != first.years for record in records):
             continue
         averages[flux, simulation, AVERAGE, scope] = _Record(
-            first.n,
+            first.years,
             {
                 name: _by_place([record.runs[name] for record in records])
                 for name in first.runs

@@ -98,6 +98,23 @@ def test_networks_of_one_teacher_each_are_compared_with_one_for_all() -> None:
     assert of(mean, "baseline ridge").value == pytest.approx(0.5)
 
 
+def test_teachers_of_other_years_have_no_average() -> None:
+    def alone(teacher: str, first: int) -> dict[str, Any]:
+        made = for_teacher(card(constant(0.2, 0.1)), teacher)
+        (record,) = made["records"]
+        years = list(range(first, first + len(YEARS)))
+        return {**made, "records": [{**record, "years": years}]}
+
+    def teachers(*cards: dict[str, Any]) -> set[str]:
+        return {row.teacher for row in paired_rows([Variant("alone", cards)])}
+
+    together = teachers(alone("ONE", YEARS[0]), alone("TWO", YEARS[0]))
+    assert together == {"ONE", "TWO", AVERAGE}
+    # As many years, but not the same.
+    apart = teachers(alone("ONE", YEARS[0]), alone("TWO", YEARS[0] + 1))
+    assert apart == {"ONE", "TWO"}
+
+
 def test_what_does_not_compare_is_refused() -> None:
     one = Variant("one", (card(constant(0.1, 0.1)),))
     with pytest.raises(
