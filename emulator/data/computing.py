@@ -22,6 +22,10 @@ SECONDS_TO_CONNECT = 30
 """Before a cluster counts as absent: Dask's own limit."""
 
 
+class LostWorkersError(UserError):
+    """Workers of a cluster ended at their work; what is finished is as good as ever."""
+
+
 @dataclass
 class DaskSettings:
     """How ``prepare`` computes; none of it changes what it makes.
@@ -83,12 +87,10 @@ class Computer:
 
         Raises:
             UserError: What the first job that failed raised.
+            LostWorkersError: If workers of a cluster ended at their work.
         """
         if self.client is not None:
-            # Impure: they write files, and may be told to write them again.
-            futures = self.client.map(work, jobs, pure=False)
-            done: list[Result] = self.client.gather(futures)
-            return done
+            return self._run_on_cluster(work, jobs)
         threads = self.threads(job_bytes)
         if threads == 1 or len(jobs) < 2:
             return [work(job) for job in jobs]
@@ -100,6 +102,24 @@ class Computer:
             *tasks, scheduler=THREADS, num_workers=threads
         )
         return list(found)
+
+    def _run_on_cluster(
+        self, work: Callable[[Job], Result], jobs: Sequence[Job]
+    ) -> list[Result]:
+        from distributed import KilledWorker
+
+        # Impure: they write files, and may be told to write them again.
+        futures = self.client.map(work, jobs, pure=False)
+        try:
+            done: list[Result] = self.client.gather(futures)
+        except KilledWorker as error:
+            raise LostWorkersError(
+                f"Workers of the cluster at '{self.settings.scheduler}' ended at their "
+                f"work, again and again ({error.task}), most often for want of memory. "
+                f"Look into their logs; give them more memory or fewer threads. The "
+                f"same command goes on from what is finished."
+            ) from None
+        return done
 
     def threads(self, job_bytes: float) -> int:
         """Return how many threads may work on jobs of ``job_bytes`` at a time."""
@@ -128,7 +148,8 @@ def computing(settings: DaskSettings) -> Iterator[Computer]:
     """Give what does jobs: with a connection to the cluster, if one is asked for.
 
     Raises:
-        UserError: If no cluster answers, or the library for it is not installed.
+        UserError: If no cluster answers, it has no worker, or the library for it is
+            not installed.
     """
     if settings.scheduler in (THREADS, SYNCHRONOUS):
         yield Computer(settings)
@@ -152,4 +173,13 @@ def computing(settings: DaskSettings) -> Iterator[Computer]:
             f"dask.scheduler at '{THREADS}'."
         ) from None
     with client:
+        try:
+            client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
+        except TimeoutError:
+            raise UserError(
+                f"The Dask scheduler at '{settings.scheduler}' has no worker after "
+                f"{SECONDS_TO_CONNECT} s, but one at least is needed. Start some with "
+                f"`dask worker {settings.scheduler}`, or leave dask.scheduler at "
+                f"'{THREADS}'."
+            ) from None
         yield Computer(settings, client)

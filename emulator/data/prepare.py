@@ -98,8 +98,9 @@ def prepare(
 
     Raises:
         UserError: If an entry, a file or a value is not what it must be; the message
-            says what to mend. Nothing is left behind, but where the disk is full or
-            Ctrl-C was pressed, finished pieces, with which the next run goes on.
+            says what to mend. Nothing is left behind, but where the disk is full,
+            Ctrl-C was pressed or workers of a cluster were lost, finished pieces, with
+            which the next run goes on.
     """
     sources = training_sources(settings, catalog_dirs)
     path = store_path(settings, stores_root=stores_root, catalog_dirs=catalog_dirs)

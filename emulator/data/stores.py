@@ -30,6 +30,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from emulator.carbon.errors import StoreError
+from emulator.data.computing import LostWorkersError
 from emulator.data.writing import write_text
 
 TRAINING_SCHEMA = "training-store/2"
@@ -219,7 +220,8 @@ def staged(
         setting: The setting that chose its place, for the messages.
         resumes: Whether finished pieces are worth keeping: hidden folders of killed
             writers stay until the end, so that pieces can be taken from them, and so
-            does this one where the disk is full or Ctrl-C was pressed.
+            does this one where the disk is full, Ctrl-C was pressed, or workers of a
+            cluster were lost.
 
     Yields:
         The folder to write into, on the same file system.
@@ -266,7 +268,8 @@ def staged(
 
 def _is_passing(error: BaseException) -> bool:
     """Whether what stopped a writer says nothing against what it wrote."""
-    return isinstance(error, KeyboardInterrupt) or _code(error) in _FULL
+    is_outside = isinstance(error, KeyboardInterrupt | LostWorkersError)
+    return is_outside or _code(error) in _FULL
 
 
 def _encoding(store: xr.Dataset) -> dict[str, dict[str, Any]]:

@@ -120,6 +120,37 @@ def test_a_cluster_that_does_not_answer_is_explained(
         pass
 
 
+def test_a_cluster_without_workers_is_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(computing_module, "SECONDS_TO_CONNECT", 1)
+    with (
+        distributed.LocalCluster(
+            n_workers=0, processes=False, dashboard_address=None
+        ) as empty,
+        pytest.raises(UserError, match="has no worker after 1 s, but one at least is"),
+        computing(DaskSettings(empty.scheduler_address)),
+    ):
+        pass
+
+
+def test_workers_that_end_at_their_work_are_told_of() -> None:
+    distributed = pytest.importorskip("distributed")
+
+    class Client:
+        def map(self, *_: Any, **__: Any) -> list[Any]:
+            return []
+
+        def gather(self, _: list[Any]) -> list[Any]:
+            raise distributed.KilledWorker("halved-1", None, 3)
+
+    computer = Computer(DaskSettings("tcp://127.0.0.1:8786"), Client())
+    message = r"ended at their work, again and again \(halved-1\).*The same command"
+    with pytest.raises(UserError, match=message):
+        computer.run(halved, [1], 1.0)
+
+
 @pytest.fixture
 def cluster() -> Iterator[str]:
     """Start a scheduler and two worker processes; give the address."""

@@ -23,7 +23,7 @@ import xarray as xr
 from emulator.carbon.errors import GridMismatchError, StoreError, UserError
 from emulator.carbon.grid import Grid
 from emulator.data import stores, teachers, weather
-from emulator.data.computing import DaskSettings
+from emulator.data.computing import DaskSettings, LostWorkersError
 from emulator.data.pieces import Earlier, LabelPiece, packed_mask, unpacked_mask
 from emulator.data.prepare import prepare, prepare_forcing
 from emulator.data.readers import archives, stretches
@@ -606,8 +606,9 @@ def test_a_refusal_leaves_nothing_of_a_killed_run_either(root: Path) -> None:
             r"disk is full.* removed, but for 19 finished pieces with which the next",
         ),
         (KeyboardInterrupt(), KeyboardInterrupt, None),
+        (LostWorkersError("no memory"), LostWorkersError, "no memory"),
     ],
-    ids=["full", "Ctrl-C"],
+    ids=["full", "Ctrl-C", "workers"],
 )
 def test_pieces_outlive_a_full_disk_and_a_keyboard(
     root: Path,
