@@ -29,11 +29,24 @@ STEP, SPANS = 10.0, Spans(1950, 2024)
 BRANCH, WARM_DRY, LAST = 1975, 1985, 1995
 """Last year of the history; the changed year; the last one that is asked for."""
 
-LEAST_BETA = 0.4
-"""Least share of the teachers' response to CO2 that is asked for. The agreed 15 % is
-missed: a network with three years of memory is told the level of CO2 and ties the sink
-to it, while pools take up the more, the faster CO2 rises. It found 0.5 to 0.7 of the
-uptake at 1 % a year, which is twice the rate it learned from."""
+BALANCE = (
+    "experiment=testbed_land",
+    "learning.steps=400",
+    "learning.cells_per_batch=32",
+    "learning.validate_every=100",
+    "learning.refit=false",
+)
+"""The experiment, smaller. A network without pools is told the level of CO2 and ties
+the sink to it, while pools take up the more, the faster CO2 rises: it found 0.5 to 0.7
+of the uptake at 1 % a year, which is twice the rate it learned from."""
+
+ONE_TEACHER = 0.25
+"""Allowed for a single teacher after so few steps; found: 1.01, 0.93 and 0.86. The
+agreed 15 % is asked of all together."""
+
+LEGACY = 0.65
+"""Allowed of what a bad year leaves to the years after; found: 0.73, 0.82 and 0.46 of
+the teachers'."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +65,15 @@ class Answers:
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    """Simulate, train and ask; about two minutes of one core."""
+    """Simulate, train and ask; about five minutes of one core."""
     root = tmp_path_factory.mktemp("earth")
     testbed.generate(root / "data", grid_step=STEP)
     names = ",".join(f"testbed_{name.lower()}" for name in TEACHERS)
     settings = composing.settings_of(
         "train",
         [
-            "experiment=demo_land",
+            *BALANCE,
             f"data.teachers=[{names}]",
-            "model.label_climatology=co2",
-            "learning.steps=500",
             "machine.threads=1",
         ],
     )
@@ -84,10 +95,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
         "harsh": Prescribed(harsh, held),
     }
     emulator = load_emulator(run)
-    # Memory, and the whole blocks of months that inference works in.
-    since = {"time": slice(f"{BRANCH - 6}-01", None)}
     predicted = [
-        emulator.predict(prescribed.forcing(each, earth.grid, "land").sel(since))["nbp"]
+        emulator.predict(prescribed.forcing(each, earth.grid, "land"))["nbp"]
         for each in asked.values()
     ]
     simulated = [
@@ -144,14 +153,20 @@ def test_rising_co2_raises_the_sink_under_recycled_weather(answers: Answers) -> 
         answers.effect(who, "rising", every) for who in ("teacher", "network")
     )
     assert (teacher > 10).all()
-    ratio = network / teacher
-    assert (ratio > LEAST_BETA).all(), ratio
-    assert (ratio < 1 + CO2_TOLERANCE).all(), ratio
+    np.testing.assert_allclose(network.sum(), teacher.sum(), rtol=CO2_TOLERANCE)
+    np.testing.assert_allclose(network, teacher, rtol=ONE_TEACHER)
 
 
 @pytest.mark.slow
-def test_a_year_that_nobody_changed_does_not_change(answers: Answers) -> None:
-    # Three years of memory before blocks of three years: six years at most.
-    far = (answers.years < WARM_DRY) | (answers.years > WARM_DRY + 6)
-    change = (answers.network["harsh"] - answers.network["held"])[:, far]
-    np.testing.assert_allclose(change, 0.0, atol=1e-3)
+def test_a_bad_year_is_not_known_before_and_is_made_good_after(
+    answers: Answers,
+) -> None:
+    change = answers.network["harsh"] - answers.network["held"]
+    np.testing.assert_allclose(change[:, answers.years < WARM_DRY], 0.0, atol=1e-3)
+    # Soils that a bad year left poorer respire less, in the teachers as in the network.
+    later = answers.years > WARM_DRY + 2
+    teacher, network = (
+        answers.effect(who, "harsh", later) for who in ("teacher", "network")
+    )
+    assert (teacher > 0.5).all()
+    np.testing.assert_allclose(network, teacher, rtol=LEGACY)

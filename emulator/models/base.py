@@ -205,6 +205,14 @@ class ModelSettings:
                 self.pools,
                 "the turnover times of wood, litter and soil where rh is emulated",
             )
+            # Soils answer CO2 themselves. With a line in its level beside them half of
+            # the response to a faster rise was lost (docs/decisions/006).
+            require(
+                self.label_climatology != "co2",
+                "model.label_climatology",
+                self.label_climatology,
+                '"climatology" or "none" where model.pools tell what CO2 does',
+            )
 
     @property
     def has_soils(self) -> bool:

@@ -385,6 +385,7 @@ def test_co2_reaches_respiration_through_soils_only() -> None:
         ({"start_year": 1951}, "model.start_year is 1951, but must be"),
         ({"fluxes": ["nbp", "rh"], **POOLS}, "components with rh and model.closure"),
         ({**SOILS, "pools": [2.0, 20.0]}, "the turnover times of wood, litter and soi"),
+        ({**SOILS, "label_climatology": "co2"}, "model.pools tell what CO2 does"),
         (
             {"fluxes": ["nbp", "gpp"], "closure": True, **POOLS},
             "components with rh and model.closure",
