@@ -259,8 +259,7 @@ class EmulatorTraining(lightning.LightningModule):
         if not math.isfinite(row["train_loss"]):
             raise SettingsError(
                 f"The loss is {row['train_loss']} before step {step}: training "
-                f"diverged. Lower learning.peak_rate ({work.settings.peak_rate:g}), or "
-                f"set learning.gradient_clip to 1."
+                f"diverged. {_cure(work.settings)}"
             )
         self.loss_sum.zero_()
         if work.validation is None:
@@ -295,7 +294,7 @@ class EmulatorTraining(lightning.LightningModule):
         if work.validation is not None and not math.isfinite(float(self.best_score)):
             raise SettingsError(
                 f"No validation up to step {step} gave a score: training diverged. "
-                f"Lower learning.peak_rate ({work.settings.peak_rate:g})."
+                f"{_cure(work.settings)}"
             )
 
     @torch.enable_grad()
@@ -323,3 +322,14 @@ def rate_factor(step: int, warmup: int, steps: int) -> float:
         return (step + 1) / warmup
     done = min((step - warmup) / max(steps - warmup, 1), 1.0)
     return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _cure(settings: LearningSettings) -> str:
+    """Return what to do against a training that diverged."""
+    steps = [
+        f"Lower learning.peak_rate ({settings.peak_rate:g})",
+        f"raise learning.warmup_steps ({settings.warmup_steps})",
+    ]
+    if settings.gradient_clip == 0:
+        steps.append("set learning.gradient_clip, which is off, to 1")
+    return f"{', or '.join(steps)}."
