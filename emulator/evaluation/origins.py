@@ -32,7 +32,7 @@ from emulator.evaluation.task import Array, Mask
 from emulator.learning.fit import refit, training_cube, with_known_labels
 from emulator.learning.inference import Emulator, load_emulator
 from emulator.learning.offered import require_cube
-from emulator.learning.settings import settings_from_dict
+from emulator.learning.settings import TrainSettings, settings_from_dict
 from emulator.learning.withheld import years_but_test
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,8 @@ def calibrate_run(
     last_label = int(emulator.first.about["last_month"][:4])
     leads = settings.leads or leads_to_test(train.split.test, last_label)
     origins = plan_origins(offered, settings.origins, leads, settings.level)
+    early = np.isin(years_of(cube.months), offered[offered <= origins[0]])
+    past = _past(cube, subject, early, train)  # before the work, not after it
     steps = {each.about["seed"]: each.about["step"] for each in emulator.members}
     found: dict[int, Forecast] = {}
     for origin in origins:
@@ -98,8 +100,7 @@ def calibrate_run(
         found[origin] = forecasts.forecast(members, cube, subject, after)
     _, hidden = hidden_cells(cube, train.split.held_out_region, train.split.buffer)
     cells = ~hidden & np.all([each.whole for each in found.values()], axis=0)
-    early = np.isin(years_of(cube.months), offered[offered <= origins[0]])
-    fitted, cells = _fit(found, cube, emulator, subject, early, cells, settings)
+    fitted, cells = _fit(found, cube, emulator, subject, past, early, cells, settings)
     fields = coarse_errors(found, cube, cells, settings.coarse_step)
     fields.write(run_dir / ERRORS_FILE)
     path = run_dir / CALIBRATION_FILE
@@ -196,18 +197,42 @@ def coarse_errors(
     )
 
 
+def _past(cube: Cube, subject: Subject, early: Mask, train: TrainSettings) -> Array:
+    """Return the mean of teachers up to the first origin; (time, cell).
+
+    Raises:
+        SettingsError: If no teacher has all months that any has, so that there is none.
+    """
+    labels = forecasts.labels_of(cube, subject)[:, early]
+    past, _ = forecasts.mean_of_teachers(labels, labels)
+    if covered(past).any():
+        return past
+    learning = train.learning
+    if learning.label_fraction < 1 and learning.labels_withheld == "random":
+        raise SettingsError(
+            f"learning.labels_withheld=random left each of the {len(labels)} teachers "
+            f"other years, so that no year has the mean that intervals are of. "
+            f"Calibrate a run with labels_withheld=late or label_fraction=1, or one of "
+            f"a single teacher."
+        )
+    raise SettingsError(
+        f"No cell has labels of {subject.flux} in all months up to the first origin "
+        f"that any teacher has. Give earlier origins=[YEAR,...], or train on teachers "
+        f"whose labels cover the same months."
+    )
+
+
 def _fit(
     found: Mapping[int, Forecast],
     cube: Cube,
     emulator: Emulator,
     subject: Subject,
+    past: Array,
     early: Mask,
     cells: Mask,
     settings: CalibrateSettings,
 ) -> tuple[calibration.Calibration, Mask]:
     """Calibrate on the cells with truth in all months, and return these."""
-    labels = forecasts.labels_of(cube, subject)[:, early]
-    past, _ = forecasts.mean_of_teachers(labels, labels)
     rows = np.isfinite(past).any(axis=1)
     cells = cells & covered(past)
     if not cells.any():

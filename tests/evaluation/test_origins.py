@@ -169,6 +169,27 @@ def test_members_of_an_origin_saw_weak_labels_up_to_it_only(tmp_path: Path) -> N
     assert 0 < len(seen["origins/1991"]) < len(seen["origins/1997"]) < len(every)
 
 
+def test_teachers_without_a_year_in_common_are_refused_before_any_fit(
+    store: Path, tmp_path: Path
+) -> None:
+    quick = {"split": SPLIT, "steps": 2, "validate_every": 2}
+    weak = {"label_fraction": 0.7, "labels_withheld": "random"}
+    run = train(tiny_settings(**quick | weak), store, tmp_path / "random")
+    with pytest.raises(SettingsError, match="=random left each of the 2 teachers othe"):
+        calibrate(run, store)
+    assert not (run / "origins").exists()
+
+    world = tiny_world(first=1980).load()
+    for teacher, year in ((0, "1985"), (1, "1986")):
+        lacking = {"time": year, "teacher": world["teacher"][teacher]}
+        world["nbp"].loc[lacking] = np.nan
+    holed = write_store(world, tmp_path / "holed.zarr")
+    run = train(tiny_settings(**quick), holed, tmp_path / "holed")
+    with pytest.raises(SettingsError, match="all months up to the first origin"):
+        calibrate(run, holed)
+    assert not (run / "origins").exists()
+
+
 def test_factors_follow_from_the_errors_of_the_origins(run: Path, store: Path) -> None:
     # By hand for the globe and years: all leads pooled, (12 + 1) x 0.9 = 11.7, so the
     # factor is the largest of 12 |error| / scale.
