@@ -63,12 +63,8 @@ def promote(
         return champion.roll_back(settings.domain, models_root, reason=settings.reason)
     run_dir = find_run(settings.run, runs_root)
     emulator = load_emulator(run_dir)
-    wanted = emulator.first.settings["learning"]["members"]
-    if len(emulator.members) < wanted:
-        raise CheckpointError(
-            f"{run_dir} has {len(emulator.members)} of {wanted} networks: its training "
-            f"did not end. Give its command again; it goes on where it was."
-        )
+    if emulator.missing:
+        raise CheckpointError(f"{run_dir} has {emulator.unfinished}")
     present = champion.current(emulator.domain, models_root)
     card, judgement = _judged(run_dir, emulator, present)
     refused = bool(judgement.objections) and not settings.force

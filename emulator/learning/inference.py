@@ -5,6 +5,7 @@ Serves evaluation (``hindcast``: the months of a training store) and nights
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ from emulator.learning.checkpoint import (
 from emulator.learning.offered import read_forcing, require_cube
 from emulator.learning.settings import decisive
 
+log = logging.getLogger(__name__)
+
 Floats = NDArray[np.float32]
 
 
@@ -60,6 +63,21 @@ class Emulator:
     def first(self) -> Checkpoint:
         """One member, for all that the members share."""
         return self.members[0]
+
+    @property
+    def missing(self) -> int:
+        """How many networks the run was to have, and has not: its training goes on."""
+        wanted: int = self.first.settings["learning"]["members"]
+        return max(wanted - len(self.members), 0)
+
+    @property
+    def unfinished(self) -> str:
+        """What to say of a run with missing networks."""
+        count = len(self.members)
+        return (
+            f"{count} of {count + self.missing} networks: its training did not end. "
+            f"Give its command again; it goes on where it was."
+        )
 
     @property
     def domain(self) -> str:
@@ -364,7 +382,7 @@ class Emulator:
 
 
 def load_emulator(path: Path | str, *, device: str = "cpu") -> Emulator:
-    """Read all members of a run.
+    """Read all members of a run; one whose training did not end is warned of.
 
     Args:
         path: Folder of a run, or one ``emulator.pt``.
@@ -382,7 +400,10 @@ def load_emulator(path: Path | str, *, device: str = "cpu") -> Emulator:
                 f"{file} was trained with other settings than {paths[0]}. Keep the "
                 f"members of one run only in its folder."
             )
-    return Emulator(members, checkpoint_hash(paths), torch.device(device))
+    found = Emulator(members, checkpoint_hash(paths), torch.device(device))
+    if found.missing and Path(path).is_dir():
+        log.warning("%s has %s", path, found.unfinished)
+    return found
 
 
 open_run = load_emulator

@@ -26,6 +26,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from emulator.carbon.errors import (
+    CheckpointError,
     SanityError,
     SettingsError,
     SourceError,
@@ -255,8 +256,12 @@ def _open(domain: str, folder: Path) -> Emulator:
 
     Raises:
         SettingsError: If it is of the other domain.
+        CheckpointError: If its training did not end: each network that is ready later
+            would be another emulator, and a vintage.
     """
     emulator = open_run(folder)
+    if emulator.missing:
+        raise CheckpointError(f"{folder} has {emulator.unfinished}")
     if emulator.domain != domain:
         raise SettingsError(
             f"{domain}={folder} is a run of the {emulator.domain}. Give it as "

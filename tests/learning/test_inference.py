@@ -1,5 +1,6 @@
 """A trained run in use: what it answers, and what it refuses."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -322,6 +323,24 @@ def test_members_of_different_runs_are_refused(run: Path, tmp_path: Path) -> Non
         torch.save(content, folder / "emulator.pt")
     with pytest.raises(CheckpointError, match=r"was trained with other settings than"):
         open_run(tmp_path)
+
+
+def test_a_run_whose_training_did_not_end_is_warned_of(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "begun"
+    shutil.copytree(run, folder)
+    assert load_emulator(folder).missing == 0
+    assert not caplog.text
+    shutil.rmtree(sorted(folder.glob("members/*"))[1])
+    begun = load_emulator(folder)
+    assert begun.missing == 1
+    said = f"{folder} has 1 of 2 networks: its training did not end. Give its command"
+    assert said in caplog.text
+    # One network by itself is asked for as such.
+    caplog.clear()
+    load_emulator(next(folder.glob("members/*/emulator.pt")))
+    assert not caplog.text
 
 
 def test_members_of_one_run_may_come_from_two_machines(

@@ -316,6 +316,18 @@ def test_damaged_checkpoint_keeps_the_old_map(
     assert journal.read_status(begun.root)["exit_code"] == 1
 
 
+def test_a_run_that_is_still_trained_is_refused(
+    begun: Deployment, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    partly = shutil.copytree(runs["land"], tmp_path / "partly")
+    shutil.rmtree(sorted(partly.glob("members/*"))[1])
+    begun.offer("2008-11")
+    wanted = pytest.raises(CheckpointError, match="partly has 1 of 2 networks: ")
+    with keeping(begun), wanted:
+        begun.night("2008-12-06", land=str(partly))
+    assert journal.read_status(begun.root)["exit_code"] == 1
+
+
 def test_another_grid_is_another_vintage(begun: Deployment) -> None:
     begun.night("2008-11-05", map=MapSettings("22.5"))
     assert begun.night("2008-11-06", map=MapSettings("22.5")).said == "nothing new"
