@@ -58,7 +58,7 @@ class Deployment:
             *("until=2008-10", "completions=2", "sanity.ocean=[-100,100]"),
         ]
         known = SEA["co2"].to_numpy()
-        co2_table(self.data / "noaa" / "co2_mm_gl.csv", "1990-01", known)
+        co2_table(self.data / "tables" / "co2_mm_gl.csv", "1990-01", known)
         now = SEA.sel(time=MONTH)
         wind = np.nan_to_num(now["sfcWind"].to_numpy())[:, ::-1]
         path = self.data / "era5" / "monthly" / "a.nc"

@@ -21,6 +21,8 @@ NO_REAL_OUTPUT = (
 )
 """The sentence of the README, for pages whose evidence is not real ensembles'."""
 
+GENERATED = "What went in was generated: a simulated Earth, no weather of the world."
+
 PARTLY_REAL = (
     "Part of what stands behind this page is simulated; the numbers show that the "
     "method works, not the size of the sink."
@@ -80,6 +82,8 @@ _MOST_CHANGES = 36
 
 def caution(evidence: str) -> str:
     """Return the sentence that the evidence calls for; empty for real ensembles."""
+    if evidence == "testbed":
+        return f"{NO_REAL_OUTPUT} {GENERATED}"
     if REAL not in evidence:
         return NO_REAL_OUTPUT
     is_simulated = "testbed" in evidence or "simulated" in evidence

@@ -17,7 +17,7 @@ README = (
 @pytest.mark.parametrize(
     ("evidence", "wanted"),
     [
-        ("testbed", README),
+        ("testbed", f"{README} {words.GENERATED}"),
         ("real teacher, simulated forcing", README),
         ("not stated", README),
         ("TRENDY/GOBM", ""),
