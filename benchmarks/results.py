@@ -103,7 +103,6 @@ EXPERIMENTS = (
         "S2",
         "Simulated testbed, not TRENDY. Scores of the mean over teachers and of each.",
         "demo",
-        calibrate=(),
     ),
     Experiment(
         "demo_ocean",
@@ -111,7 +110,6 @@ EXPERIMENTS = (
         "A",
         "Simulated testbed, not GOBMs. Scores of the mean over teachers and of each.",
         "demo",
-        calibrate=(),
     ),
 )
 
