@@ -40,7 +40,7 @@ def test_first_night_makes_the_archive(repo: Path) -> None:
         xr.testing.assert_equal(kept.load(), given[domain])
         assert kept.attrs == given[domain].attrs
     assert archive.nights(repo) == [
-        (snapshot, datetime(2002, 1, 5, tzinfo=UTC), "night of 2002-01-05")
+        (snapshot, datetime(2002, 1, 5, tzinfo=UTC), "night of 2002-01-05", "")
     ]
 
 
