@@ -124,12 +124,14 @@ class Sweep:
         overrides: What the command line changes of the experiment.
         table: What says how the runs compare: "comparison", or "adapt" where each is
             adapted to the teacher that it never saw.
+        second: Another experiment, ``name`` and an ending, shown in the same table.
     """
 
     name: str
     title: str
     overrides: tuple[str, ...] = ()
     table: str = "comparison"
+    second: str = ""
 
     @property
     def commands(self) -> list[list[str]]:
@@ -138,11 +140,17 @@ class Sweep:
         train = ["train", "-m", f"experiment={self.name}", "paths=demo"]
         if self.table == "adapt":
             return [train, ["adapt", f"sweep={self.name}", "paths=demo"]]
-        return [
+        commands = [
             [*train, *self.overrides],
             ["evaluate", f"sweep={self.name}", "paths=demo", quick],
-            ["compare", f"sweep={self.name}", "paths=demo"],
         ]
+        if self.second:
+            commands += [
+                ["train", "-m", f"experiment={self.second}", "paths=demo"],
+                ["evaluate", f"sweep={self.second}", "paths=demo", quick],
+            ]
+        compared = f"sweep={self.name}" + "*" * bool(self.second)
+        return [*commands, ["compare", compared, "paths=demo"]]
 
 
 SWEEPS = (
@@ -153,8 +161,10 @@ SWEEPS = (
     Sweep("ablation_closure", "Ablation: components that add up, or not"),
     Sweep(
         "semi_testbed_land",
-        "Semi-supervised learning where labels end early, on land",
+        "Semi-supervised learning where labels end early, on land; beside it, labels "
+        "missing at random",
         ("learning.label_fraction=0.3,0.1",),
+        second="semi_testbed_land_random",
     ),
     Sweep(
         "semi_testbed_ocean",

@@ -261,6 +261,10 @@ def test_section_of_an_ablation_has_the_first_table_of_each_panel() -> None:
     assert "**Evidence: testbed.** Words." in text
     assert "**nbp: mean**\n\n| a |" in text
     assert "| b |" not in text
+    both = results.Sweep("name", "Title", second="name_random")
+    assert [command[-2] for command in both.commands if command[0] != "evaluate"] == [
+        "experiment=name", "experiment=name_random", "sweep=name*",
+    ]  # fmt: skip
     panels = "\n## one\n" + tables + "\n## two\n" + tables
     text = results.sweep_text(sweep, said + panels)
     assert "**one, nbp: mean**" in text
