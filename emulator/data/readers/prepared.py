@@ -102,13 +102,13 @@ class ProductSeries:
         Raises:
             TimeAxisError: If they are not those wanted.
         """
-        every = _months(self.offering, self.wanted)
-        there = [self.offering.month(month) is not None for month in every]
+        whole = self._whole()
+        there = list(whole.values())
         count = there.index(False) if False in there else len(there)
-        months = list(every[:count])
+        months = list(whole)[:count]
         while months and not self._piece(months[-1]).tell((self.variable,)).is_final:
             months.pop()
-        gap = self.gap()
+        gap = self._gap(whole)
         if not _reaches(months, self.wanted):
             held = f"{months[0]} to {months[-1]}" if months else "none"
             late = f"{count - len(months)} more are preliminary (docs/data.md: Status)."
@@ -128,11 +128,19 @@ class ProductSeries:
 
     def gap(self) -> str:
         """Return which month lacks before others, in words; nothing if none does."""
+        return self._gap(self._whole())
+
+    def _whole(self) -> dict[np.datetime64, bool]:
+        """Return whether each month that is wanted is there, with all its days."""
         every = _months(self.offering, self.wanted)
-        whole = [self.offering.month(month) is not None for month in every]
-        if all(whole) or not any(whole[whole.index(False) :]):
+        return {month: self.offering.month(month) is not None for month in every}
+
+    def _gap(self, whole: Mapping[np.datetime64, bool]) -> str:
+        there = [month for month, is_there in whole.items() if is_there]
+        lacks = [month for month, is_there in whole.items() if not is_there]
+        if not there or not lacks or there[-1] < lacks[0]:
             return ""
-        month = every[whole.index(False)]
+        month = lacks[0]
         days = days_of(month)
         lacking = [day for day in days if day not in self.offering.days]
         some = f" ({len(lacking)} of {len(days)} days lack, the first {lacking[0]})"
