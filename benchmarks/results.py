@@ -136,19 +136,19 @@ class Sweep:
     @property
     def commands(self) -> list[list[str]]:
         """The commands that make the section again."""
-        quick = "baselines.names=[climatology,trend,ridge]"
-        train = ["train", "-m", f"experiment={self.name}", "paths=demo"]
         if self.table == "adapt":
-            return [train, ["adapt", f"sweep={self.name}", "paths=demo"]]
-        commands = [
-            [*train, *self.overrides],
-            ["evaluate", f"sweep={self.name}", "paths=demo", quick],
-        ]
-        if self.second:
-            commands += [
-                ["train", "-m", f"experiment={self.second}", "paths=demo"],
-                ["evaluate", f"sweep={self.second}", "paths=demo", quick],
+            return [
+                ["train", "-m", f"experiment={self.name}", "paths=demo"],
+                ["adapt", f"sweep={self.name}", "paths=demo"],
             ]
+        quick = "baselines.names=[climatology,trend,ridge]"
+        commands: list[list[str]] = []
+        for name, said in ((self.name, self.overrides), (self.second, ())):
+            if name:
+                commands += [
+                    ["train", "-m", f"experiment={name}", "paths=demo", *said],
+                    ["evaluate", f"sweep={name}", "paths=demo", quick],
+                ]
         compared = f"sweep={self.name}" + "*" * bool(self.second)
         return [*commands, ["compare", compared, "paths=demo"]]
 

@@ -225,8 +225,8 @@ def intervals(
     reliability.legend(fontsize=7, frameon=False)
 
     names = []
-    everyone = [*((*item, "") for item in scores.items())]
-    everyone += [(*item, "\nLightGBM") for item in trees.items()]
+    everyone = [(key, each, "") for key, each in scores.items()]
+    everyone += [(key, each, "\nLightGBM") for key, each in trees.items()]
     for place, (key, each, who) in enumerate(everyone):
         support, period = key.split("/")
         found = each["coverage"]
