@@ -16,7 +16,11 @@ from emulator.carbon.budget import annual_total, area_rate
 from emulator.carbon.closure import nbp_from_components
 from emulator.carbon.errors import GateError
 from emulator.carbon.timeaxis import as_months, month_of
-from emulator.carbon.units import KG_PER_PETAGRAM, SECONDS_PER_DAY
+from emulator.carbon.units import (
+    KG_PER_PETAGRAM,
+    SECONDS_PER_DAY,
+    SECONDS_PER_YEAR,
+)
 from emulator.data import gates
 from emulator.data.entry import Entry
 
@@ -24,6 +28,7 @@ NET_FLUX = {"land": "nbp", "ocean": "fgco2"}
 """The flux that is the sink of each domain."""
 
 _NEEDED = ("gpp", "ra", "rh")
+_RATE = SECONDS_PER_YEAR / KG_PER_PETAGRAM  # PgC yr-1 in a kg s-1
 _YEAR_DAYS = {"standard": 365.2425, "noleap": 365.0, "360_day": 360.0}
 
 _SIGN_TESTS: dict[str, tuple[Callable[[gates.Sums], float], str]] = {
@@ -44,6 +49,7 @@ class FluxMeasures:
         totals: Global total of each, PgC.
         extent: How far the values reach.
         coverage: Share of the domain with values, in the month that has fewest.
+        gross: The sums of what months of a net flux move; empty for others.
     """
 
     source_file: str
@@ -51,6 +57,7 @@ class FluxMeasures:
     totals: tuple[float, ...]
     extent: gates.Extent
     coverage: float
+    gross: gates.Sums = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +170,7 @@ def measure(
             tuple(totals.tolist()),
             gates.Extent.of(name, flux.values),
             gates.coverage(of_cells[name].values, weight, entry.domain),
+            _moved(of_cells[name], weight) if name in gates.LEAST_GROSS else (),
         )
     net = fields.get(NET_FLUX[entry.domain])
     if net is None:
@@ -196,7 +204,12 @@ def judge(entry: Entry, simulation: str, measures: Measures) -> GateResult:
         years, totals = np.array(flux.years, np.int64), np.array(flux.totals)
         with _gathered(result, source) as found:
             found += gates.check_units(
-                name, years, totals, source=source, overrides=overrides
+                name,
+                years,
+                totals,
+                source=source,
+                gross=gates.mean_of(flux.gross) * _RATE if flux.gross else np.nan,
+                overrides=overrides,
             )
         with _gathered(result, source) as found:
             found += gates.check_range(
@@ -306,6 +319,13 @@ def annual_totals(
     return annual_total(rate, months, used)
 
 
+def _moved(flux: xr.DataArray, area: NDArray[np.float64]) -> gates.Sums:
+    """Return what months move; means of years, in which most cancels, tell nothing."""
+    if flux.attrs.get("frequency") == "year":
+        return ()
+    return gates.gross_sums(flux.values, area)
+
+
 def _season(
     entry: Entry, net: xr.DataArray, area: NDArray[np.float64]
 ) -> tuple[str, gates.Sums]:
@@ -336,6 +356,7 @@ def _joined(parts: Sequence[FluxMeasures]) -> FluxMeasures:
         tuple(total for part in parts for total in part.totals),
         gates.Extent.joined(part.extent for part in parts),
         min(part.coverage for part in parts),
+        _added([part.gross for part in parts]),
     )
 
 

@@ -102,6 +102,14 @@ def test_totals_of_annual_files_are_those_of_months() -> None:
             r".*80 to 220.*variables\.gpp\.units.*gates: \{units:",
         ),
         ({"nbp": 30 * earth()["nbp"]}, r"total of 'nbp' in 2000 is .*-15 to 15"),
+        (
+            # The mean of |cos| in steps of 30 degrees is 0.622. In the north nbp has
+            # a season of 4e-9, round 1e-10, which only its two months of 0 feel:
+            # (2.488e-9 + 1e-10 / 6 + 1e-10) / 2 5.1006e14 m2 3.1557e7 s = 20.96 PgC.
+            {"nbp": 1e-3 * earth()["nbp"]},
+            r"nbp\.nc \(tiny S2\): 'nbp' of all cells and months, signs aside, comes "
+            r"to 0\.021 PgC a year, but at least 1 is.*variables\.nbp\.units",
+        ),
         ({"nbp": -earth()["nbp"]}, r"'nbp' has the wrong sign by its slope .*sign: -1"),
         (
             {"nbp": earth()["nbp"] - 1e-9},
@@ -238,6 +246,22 @@ def test_moles_taken_for_kilograms_are_refused() -> None:
         check_simulation(entry, "S2", found, area)
 
 
+def test_kilograms_taken_for_moles_are_refused() -> None:
+    # 1.6 PgC of which each kg was taken for a mol and became 0.012 kg.
+    entry, found, area = ocean(1e-10 * 0.012011)
+    with pytest.raises(GateError, match=r"'fgco2' of all .* comes to 0\.0193 PgC a ye"):
+        check_simulation(entry, "S2", found, area)
+    over = dataclasses.replace(entry, gates={"units": "a quiet sea"})
+    said = check_simulation(over, "S2", found, area).overridden
+    assert said == ["units: f.nc (tiny S2)"]
+
+
+def test_means_of_years_have_no_least_size() -> None:
+    quiet = 1e-3 * earth()["nbp"][:2]
+    only = {"nbp": fields("year", nbp=quiet)["nbp"]}
+    assert check_simulation(tiny.entry(), "S2", only, AREA).overridden == []
+
+
 def test_an_ocean_with_little_sea_is_refused() -> None:
     entry, found, area = ocean(1e-10)
     with pytest.raises(GateError, match="holds values for 71% of the sea"):
@@ -304,7 +328,7 @@ def long_earth(seed: int, scale: float, names: list[str]) -> dict[str, xr.DataAr
 @settings(deadline=None, max_examples=30)
 @given(
     seed=st.integers(0, 10),
-    scale=st.sampled_from([1.0, -1.0, 30.0]),
+    scale=st.sampled_from([1.0, -1.0, 30.0, 1e-3]),
     cuts=st.sets(st.integers(1, YEARS - 1)),
     names=st.sampled_from([[*earth()], ["nbp"], ["gpp", "nbp"], ["gpp"]]),
 )

@@ -92,6 +92,10 @@ def grams(root: Path) -> None:
     write(root, 1e3 * labels())
 
 
+def said_in_grams(root: Path) -> None:
+    write(root, units="gC m-2 s-1")
+
+
 def impossible(root: Path) -> None:
     values = labels()
     values[7, 4, 2] = 1e-3
@@ -199,6 +203,10 @@ REFUSALS: list[tuple[Callable[[Path], None], str]] = [
     (no_unit, r"states no unit, but 'nbp' is wanted in .*variables\.nbp\.units"),
     (per_month, r"is per month, which has no fixed length.*variables\.nbp\.units"),
     (grams, r"global total of 'nbp' in \d{4} is .*plausible.*variables\.nbp\.units"),
+    (
+        said_in_grams,
+        r"signs aside, comes to 0\.00\d+ PgC a year.*variables\.nbp\.units",
+    ),
     (
         impossible,
         r"1 of \d+ values of 'nbp' lie outside .*e\.g\. 0\.001.*mend the file",
