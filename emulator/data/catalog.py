@@ -9,7 +9,7 @@ its own with ``row_of: FILE``.
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,24 @@ def _read_yaml(path: Path) -> Any:
 @lru_cache(maxsize=256)
 def _parsed(path: Path, _modified: int, _size: int) -> Any:
     """Return a parsed file, which nobody changes: a round is asked for row by row."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    return yaml.load(text, Loader=_EachKeyOnce)  # noqa: S506 - it is a SafeLoader
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would silently take the last."""
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Hashable, Any]:
+        """Return the mapping of a node whose keys differ."""
+        said = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = [key for key in said if said.count(key) > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{twice[0]}' stands twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 def _names_in(path: Path) -> list[str]:

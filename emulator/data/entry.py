@@ -459,10 +459,10 @@ def _check_variables(entry: Entry) -> None:
                 f"Canonical names are {sorted(VARIABLES)}."
             )
         role = VARIABLES[name].role
-        if entry.kind == "forcing" and role not in _INPUT_ROLES:
+        if entry.kind in ("forcing", "static") and role not in _INPUT_ROLES:
             raise CatalogError(
-                f"{entry._where()} offers '{name}' as forcing, but it is a {role}: "
-                f"an answer of a model, which no forecast has. Remove it."
+                f"{entry._where()} offers '{name}' as {entry.kind}, but it is a "
+                f"{role}: an answer of a model, which no forecast has. Remove it."
             )
         if entry.kind == "teacher" and role not in _ANSWER_ROLES:
             raise CatalogError(

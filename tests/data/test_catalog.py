@@ -106,6 +106,14 @@ SIMULATION = {
             "offers 'spco2' as forcing, but it is a state: an answer of a model",
         ),
         (
+            {"kind": "forcing", "simulations": "absent", "variables": {"wo50": {}}},
+            "offers 'wo50' as forcing, but it is a state: an answer of a model",
+        ),
+        (
+            {"kind": "static", "simulations": "absent", "variables": {"dissicos": {}}},
+            "offers 'dissicos' as static, but it is a state: an answer of a model",
+        ),
+        (
             {
                 "kind": "forcing",
                 "simulations": "absent",
@@ -224,6 +232,17 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path, content: str) -> None
     (tmp_path / "tiny.yaml").write_text(content)
     with pytest.raises(CatalogError, match=r"tiny\.yaml is no readable YAML"):
         catalog.load("tiny", [tmp_path])
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    # YAML would take the last of the two and say nothing.
+    write_entry(tmp_path)
+    path = tmp_path / "tiny.yaml"
+    text = path.read_text()
+    for more, key in (("years: [1, 2]\n", "years"), ("note: {a: 1, a: 2}\n", "a")):
+        path.write_text(text + more)
+        with pytest.raises(CatalogError, match=rf"tiny\.yaml .*: the key '{key}' sta"):
+            catalog.load("tiny", [tmp_path])
 
 
 # --- files of many models ---------------------------------------------------
