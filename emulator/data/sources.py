@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,10 @@ from emulator.data.stores import code_version, open_store
 
 Settings = DataSettings | ForcingSettings
 Dirs = Sequence[str | Path] | None
+
+HASHED = ("trendy", "gobm", "gridded", "table")
+"""Readers that take the checksum of each file they read. Of products in thousands of
+files the size alone tells whether they have changed."""
 
 HASH_DIGITS = 8
 """With a hundred stores of one name, two share a hash once in a million."""
@@ -129,6 +134,13 @@ def root_attributes(
         if entry.own_state_of and variable in entry.variables
     }
     version = code_version()
+    files = _files_behind(settings, sources, data_root)
+    sizes = {name: path.stat().st_size for name, (path, _) in files.items()}
+    checks = {
+        name: (path.stat().st_mtime_ns, readers.checksum(path))
+        for name, (path, reader) in files.items()
+        if reader in HASHED
+    }
     return {
         "Conventions": "CF-1.11",
         "title": settings.name,
@@ -140,7 +152,8 @@ def root_attributes(
         "code_version": version,
         "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}: sink-emulator {version}",
         "catalog": json.dumps({n: entry.to_dict() for n, entry in entries.items()}),
-        "source_bytes": json.dumps(_sizes(settings, sources, data_root)),
+        "source_bytes": json.dumps(sizes),
+        "source_checks": json.dumps(checks),
         "source_calendar": "{}",
         "gates_overridden": "[]",
         # Inputs that are the teacher's own answers: skill with them is an upper bound.
@@ -157,11 +170,17 @@ def require_unchanged(
 
     Raises:
         StoreError: If the store is of another schema, or a file has another size than
-            when the store was made.
+            when the store was made, or another date and another checksum.
     """
-    made_from = json.loads(open_store(path, schema).attrs["source_bytes"])
-    there = _sizes(settings, sources, data_root)
-    changed = [n for n, size in made_from.items() if there.get(n, size) != size]
+    attrs = open_store(path, schema).attrs
+    sizes = json.loads(attrs["source_bytes"])
+    checks = json.loads(attrs.get("source_checks", "{}"))
+    changed = [
+        name
+        for name, (file, _) in _files_behind(settings, sources, data_root).items()
+        if name in sizes
+        and _is_other(file, sizes[name], *checks.get(name, (None, None)))
+    ]
     if changed:
         raise StoreError(
             f"{path} was made from other files: {len(changed)} have changed since, "
@@ -181,23 +200,44 @@ def _load(name: str, kind: str, settings: Settings, dirs: Dirs) -> Entry:
     return entry
 
 
-def _sizes(settings: Settings, sources: Sources, data_root: Path) -> dict[str, int]:
-    """Return the size of every file that the store needs, where it is there."""
+def _is_other(
+    file: Path, size: int, modified: int | None, checksum: str | None
+) -> bool:
+    """Return whether a file is not what it was; it is read if its date is another."""
+    status = file.stat()
+    if status.st_size != size or checksum is None or status.st_mtime_ns == modified:
+        return status.st_size != size
+    return readers.checksum(file) != checksum
+
+
+def _files_behind(
+    settings: Settings, sources: Sources, data_root: Path
+) -> dict[str, tuple[Path, str]]:
+    """Return every file that the store needs and its reader, where it is there."""
     used = {*settings.forcing_variables, *settings.static_variables, "co2"}
     used |= {FRACTION[settings.domain]}
     simulations: list[str | None] = [None]
     if isinstance(settings, DataSettings):
         used |= set(settings.fluxes)
         simulations += settings.simulations
-    sizes = {}
+    found = []
     for entry in sources.by_name().values():
         for variable in used & set(entry.variables):
             for simulation in simulations:
-                for path in _files(entry, variable, simulation, data_root):
-                    inside = path.is_relative_to(data_root)
-                    name = path.relative_to(data_root) if inside else path
-                    sizes[str(name)] = path.stat().st_size
-    return dict(sorted(sizes.items()))
+                paths = _files(entry, variable, simulation, data_root)
+                found += [(path, entry.reader) for path in paths]
+    for teacher in sources.teachers:
+        with suppress(CatalogError):  # not there, like files above
+            path = readers.fraction_file(teacher, data_root)
+            found += [] if path is None else [(path, teacher.reader)]
+    named = {
+        str(path.relative_to(data_root) if path.is_relative_to(data_root) else path): (
+            path,
+            reader,
+        )
+        for path, reader in found
+    }
+    return dict(sorted(named.items()))
 
 
 def _files(

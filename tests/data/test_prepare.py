@@ -353,6 +353,32 @@ def test_store_of_changed_files_is_refused(root: Path) -> None:
     assert path.exists()
 
 
+def test_store_of_files_changed_in_place_is_refused(root: Path) -> None:
+    # A corrected edition of an unpacked file has the size of the one before.
+    path = made(root)
+    small.write_labels(root / "one", "S2", 2 * small.labels("S2"))
+    table = root / "co2.csv"
+    table.write_text(table.read_text().replace("2001,311", "2001,312"))
+    with pytest.raises(StoreError, match=r"other files: 2 have changed.*co2\.csv"):
+        made(root)
+    assert path.exists()
+
+
+def test_another_fraction_of_a_teacher_is_another_file(root: Path) -> None:
+    own = {"static": [], "static_variables": []}
+    made(root, **own)
+    small.write_static(root, land_fraction=small.LAND[:, ::-1])
+    with pytest.raises(StoreError, match=r"1 have changed since, e\.g\. .*static\.nc"):
+        made(root, **own)
+
+
+def test_the_same_files_with_other_dates_are_the_same(root: Path) -> None:
+    path = made(root)
+    for file in [*root.rglob("*.nc"), root / "co2.csv"]:
+        os.utime(file, (0, 0))
+    assert made(root) == path
+
+
 def test_changed_file_that_is_not_used_does_not_matter(root: Path) -> None:
     path = made(root, forcing_variables=["pr"])
     with (root / "tas.nc").open("ab") as file:
@@ -669,6 +695,13 @@ def test_full_disk_before_a_piece_is_finished_leaves_nothing(
         ({"fluxes": ["fgco2"]}, r"data.fluxes names \['fgco2'\].*no flux of the land"),
         ({"fluxes": ["tas"]}, r"data.fluxes names \['tas'\].*Choose among .*'nbp'"),
         ({"forcing_variables": ["nbp"]}, r"names \['nbp'\], which is no forcing"),
+        (
+            {"forcing_variables": ["tas", "dissicos"]},
+            r"names \['dissicos'\], which is no",
+        ),
+        ({"forcing_variables": ["spco2"]}, r"names \['spco2'\], which is no forcing"),
+        ({"forcing_variables": ["wo50"]}, r"names \['wo50'\], which is no forcing"),
+        ({"static_variables": ["wo50"]}, r"names \['wo50'\], which is no static"),
         ({"static_variables": ["tas"]}, r"data.static_variables names \['tas'\]"),
         ({"static": []}, r"data.static must name at least one"),
         ({"years": [2003, 2000]}, r"data.years must be the first and the last"),

@@ -36,6 +36,7 @@ from emulator.data.readers.stretches import FileSeries, Series, Stretch
 from emulator.data.readers.sums import add_up
 from emulator.data.readers.surface import (
     fraction_checksum,
+    fraction_file,
     process_area,
     read_area,
     read_fraction,
@@ -70,6 +71,7 @@ __all__ = [
     "checksum",
     "find_files",
     "fraction_checksum",
+    "fraction_file",
     "open_series",
     "origin",
     "process_area",

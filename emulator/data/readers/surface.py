@@ -36,7 +36,7 @@ def read_fraction(entry: Entry, data_root: Path) -> xr.DataArray | None:
         CatalogError: If the entry says nothing about it, or its file is not there.
         GateError: If the field does not lie within 0 and 1, or has no value.
     """
-    path = _fraction_file(entry, data_root)
+    path = fraction_file(entry, data_root)
     source = entry.land_fraction
     if path is None or source is None or source.variable is None:
         return None
@@ -73,7 +73,7 @@ def fraction_checksum(entry: Entry, data_root: Path) -> str:
     Raises:
         CatalogError: If the entry says nothing about it, or its file is not there.
     """
-    path = _fraction_file(entry, data_root)
+    path = fraction_file(entry, data_root)
     return "" if path is None else checksum(path)
 
 
@@ -120,8 +120,12 @@ def process_area(
     return area * np.asarray(fraction.values, dtype=np.float64)
 
 
-def _fraction_file(entry: Entry, data_root: Path) -> Path | None:
-    """Return the file that holds the fraction; None if fluxes are per whole cell."""
+def fraction_file(entry: Entry, data_root: Path) -> Path | None:
+    """Return the file that holds the fraction; None if fluxes are per whole cell.
+
+    Raises:
+        CatalogError: If the entry says nothing about it, or its file is not there.
+    """
     if entry.land_fraction is None:
         raise CatalogError(
             f"Catalog entry '{entry.name}' does not say whether its fluxes are per "
