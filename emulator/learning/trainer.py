@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 
 from emulator.carbon.errors import CheckpointError
 from emulator.learning.checkpoint import UNREADABLE
@@ -47,6 +47,10 @@ def fit_module(module: EmulatorTraining, settings: TrainSettings, folder: Path) 
     told = curves(
         settings, work.metrics.path.parent, work.metrics.member, work.metrics.stage
     )
+    # Beside the results, which stdout is for: they may go to a file or a variable.
+    bars: list[Callback] = []
+    if sys.stderr.isatty():
+        bars.append(RichProgressBar(console_kwargs={"stderr": True}))
     with _quiet(), told as logger:
         trainer = lightning.Trainer(
             accelerator=settings.machine.accelerator,
@@ -58,8 +62,8 @@ def fit_module(module: EmulatorTraining, settings: TrainSettings, folder: Path) 
             logger=logger,
             enable_checkpointing=False,
             enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            callbacks=[RichProgressBar()] if sys.stderr.isatty() else None,
+            enable_progress_bar=bool(bars),
+            callbacks=bars,
             default_root_dir=folder,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
