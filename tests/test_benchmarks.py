@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ pytest.importorskip(
 
 from benchmarks import (
     answering,
+    demo,
     inputs,
     learning,
     making,
@@ -200,6 +202,34 @@ def test_a_plain_copy_holds_the_same_values(tmp_path: Path) -> None:
             xr.testing.assert_equal(one.load(), other.load())
             assert other["nbp"].encoding["zlib"] == packed
             assert other["nbp"].encoding["chunksizes"] == (1, 6, 12)
+
+
+def test_a_command_is_measured_in_its_folder(tmp_path: Path) -> None:
+    work = (
+        "import pathlib, time; pathlib.Path('here').touch(); held = b'1' * 2 * 10**8;"
+        "end = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
+    )
+    spent = demo.spend([sys.executable, "-c", work], tmp_path)
+    assert (tmp_path / "here").exists()
+    assert spent.code == 0
+    assert spent.processor >= 0.2
+    assert spent.memory_mb > 200
+    assert demo.spend([sys.executable, "-c", "raise SystemExit(3)"], tmp_path).code == 3
+
+
+def test_demo_is_judged_by_its_clock_and_its_memory() -> None:
+    small, large = (demo.Spent(0, 600.0, 900.0, most) for most in (7000.0, 9000.0))
+    kept = demo.demo_row(small, is_promised=True)
+    assert kept.is_kept is True
+    assert "memory < 8000 MB kept" in kept.about
+    missed = demo.demo_row(large, is_promised=True)
+    assert missed.cost.memory_mb == 9000.0
+    assert "memory < 8000 MB missed" in missed.about
+    slow = demo.Spent(0, 901.0, 1700.0, 100.0)
+    assert demo.demo_row(slow, is_promised=True).is_kept is False
+    other = demo.demo_row(slow, is_promised=False)
+    assert other.is_kept is None
+    assert "8000" not in other.about
 
 
 def test_promise_is_judged_where_it_is_given() -> None:
