@@ -66,10 +66,11 @@ def annual_series(
 
 
 def skill_map(skill: Array, grid: Grid, *, title: str, evidence: str) -> Figure:
-    """Draw a score of each cell on the globe.
+    """Draw the anomaly R2 of each cell on the globe.
 
     Args:
-        skill: R2 of each cell, NaN where there is none; shape (lat, lon).
+        skill: ``metrics.cell_r2`` of anomalies, NaN where there is none; shape
+            (lat, lon).
         grid: Its grid.
         title: Title.
         evidence: What stands behind the numbers.
@@ -91,7 +92,8 @@ def skill_map(skill: Array, grid: Grid, *, title: str, evidence: str) -> Figure:
     axis.set_ylabel("Latitude (degrees north)")
     axis.set_aspect("equal")
     bar = figure.colorbar(drawn, ax=axis, shrink=0.8, extend="min")
-    bar.set_label("R$^2$ (1 perfect, 0 the cell's mean)")
+    # Named in full: a bare R2 does not exist here.
+    bar.set_label("R$^2$ of a cell's anomalies (1 perfect, 0 their mean)")
     return figure
 
 

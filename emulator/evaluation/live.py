@@ -151,7 +151,7 @@ def draw(result: Result, evidence: str) -> Figure:
     (first, last), (low, high) = result.years, ensembles.SHOWN
     axis.set_title(
         f"Live models for the mean of {result.models} land models, {first}-{last}; "
-        f"emulators with R$^2$ = {asked.emulator_r2:g}",
+        f"emulators explain {asked.emulator_r2:.0%} about a line",
         loc="left",
         fontsize=10,
     )

@@ -87,6 +87,24 @@ def test_series_are_drawn_as_given() -> None:
     assert [line.get_label() for line in lines] == ["teacher", "network", "ridge"]
 
 
+def test_skill_map_shows_each_cell_in_its_place_and_names_its_score() -> None:
+    axis, bar = skill().axes
+    (mesh,) = axis.collections
+    shown = np.ma.masked_invalid(mesh.get_array()).reshape(4, 8)
+    assert shown.count() == 1
+    assert shown[1, 2] == 0.5
+    # The cell of 22.5 S, 67.5 W, by its south-western corner.
+    np.testing.assert_allclose(mesh.get_coordinates()[1, 2], [-90.0, -45.0])
+    assert bar.get_ylabel().startswith("R$^2$ of a cell's anomalies")
+
+
+def test_seasonal_cycles_are_drawn_by_calendar_month() -> None:
+    _, teacher, network = season().axes[0].get_lines()
+    np.testing.assert_array_equal(teacher.get_xdata(), np.arange(1, 13))
+    np.testing.assert_allclose(teacher.get_ydata(), np.cos(np.arange(12)))
+    np.testing.assert_allclose(network.get_ydata(), np.cos(np.arange(12)) / 2)
+
+
 def test_anomalies_have_no_mean() -> None:
     axis = regions().axes[0]
     teacher, network = (
