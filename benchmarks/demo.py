@@ -80,14 +80,13 @@ def main() -> int:
     asked = parser.parse_args()
     about = environment("cpu")
     about["input"] = " ".join(["demo", *asked.overrides])
-    cores = len(os.sched_getaffinity(0))
     command = [sys.executable, "-m", "emulator.cli", "demo", *asked.overrides]
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=asked.folder) as name:
         spent = spend(command, Path(name))
     if spent.code:
         print(f"The demo ended with {spent.code}: nothing is measured.")
         return 1
-    is_promised = not asked.overrides and cores <= DEMO_CORES
+    is_promised = not asked.overrides and about["cpu_cores"] <= DEMO_CORES
     conclude([demo_row(spent, is_promised=is_promised)], about, asked.out, "demo")
     return 0
 
