@@ -250,7 +250,7 @@ def staged(
             stage.rename(path)
         force_to_disk(path.parent, recursive=False)
     except BaseException as error:
-        sync(_written())
+        wait_for_writes()
         kept = finished(stage) if resumes and _is_passing(error) else []
         if kept:
             _remove_unfinished(stage)
@@ -337,11 +337,15 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-async def _written() -> None:
+def wait_for_writes() -> None:
     """Wait for the chunks that Zarr still writes behind one that failed.
 
     Removed under its hands, a folder would be made again by the next of them.
     """
+    sync(_written())
+
+
+async def _written() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     await asyncio.gather(*others, return_exceptions=True)
 

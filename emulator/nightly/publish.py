@@ -67,6 +67,7 @@ def write(sink_map: xr.Dataset, out: Path, *, overwrite: bool = False) -> Path:
     except OSError as error:
         raise _unwritable(store.parent, error) from error
     finally:
+        stores.wait_for_writes()
         shutil.rmtree(stage, ignore_errors=True)
     return store
 

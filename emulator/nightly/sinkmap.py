@@ -157,10 +157,20 @@ def assemble(
 
 
 def find_run(domain: str, run: str, runs_root: Path, models_root: Path) -> Path:
-    """Return the champion, a run given as a path, or one below ``runs_root``."""
+    """Return the champion, a run given as a path, or one below ``runs_root``.
+
+    Raises:
+        SettingsError: If there is no such run.
+    """
     if run == CURRENT:
         return find_champion(domain, models_root)
-    return Path(run) if Path(run).exists() else runs_root / run
+    for path in (Path(run), runs_root / run):
+        if path.exists():
+            return path
+    raise SettingsError(
+        f"There is no run {run!r}, neither as a path nor in {runs_root}. Give the "
+        f"path that `sink-emulator train` printed."
+    )
 
 
 def _ask(

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import emulator
-from emulator.carbon.errors import CheckpointError, SettingsError, StoreError
+from emulator.carbon.errors import SettingsError, StoreError
 from emulator.carbon.grid import Grid
 from emulator.data.stores import write_store
 from emulator.learning.fit import train
@@ -134,7 +134,7 @@ def test_existing_map_stops_before_any_work(tmp_path: Path) -> None:
 
 def test_absent_run_is_refused(tmp_path: Path) -> None:
     settings = PredictSettings(land="absent", out=str(tmp_path / "map"))
-    with pytest.raises(CheckpointError, match="absent holds no members"):
+    with pytest.raises(SettingsError, match=r"no run 'absent', neither as a path nor"):
         predict(settings, runs_root=tmp_path)
 
 

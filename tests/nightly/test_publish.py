@@ -1,12 +1,16 @@
+import asyncio
 import errno
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from zarr.core.buffer import Buffer
+from zarr.storage import LocalStore
 
 import emulator
 from emulator.carbon.errors import StoreError
@@ -106,6 +110,27 @@ def test_full_disk_leaves_nothing(
     monkeypatch.setattr(publish, "write_netcdf", fail)
     with pytest.raises(StoreError, match=r"disk of .* is full; nothing was left"):
         publish.write(sink_map, tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_disk_that_fills_amid_the_chunks_leaves_nothing(
+    sink_map: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, failed = LocalStore.set, []
+
+    async def fill(self: LocalStore, key: str, value: Buffer) -> None:
+        if "/c/" in key and not failed:
+            failed.append(key)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        # Chunks behind the one that fails make their folders again.
+        await asyncio.sleep(0.1 if failed else 0)
+        await keep(self, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", fill)
+    with pytest.raises(StoreError, match=r"disk of .* is full; nothing was left"):
+        publish.write(sink_map, tmp_path)
+    time.sleep(0.3)
+    assert failed
     assert names(tmp_path) == []
 
 
