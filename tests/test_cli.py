@@ -1,6 +1,7 @@
 """The command line: what it accepts, what it says, how it ends."""
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -308,6 +309,30 @@ def test_a_file_that_cannot_be_written_is_one_message(
     shown = capsys.readouterr().err
     assert "file/below' cannot be read or written: Not a directory" in shown
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "A disk is full. Free some space where `paths` and `out` lead"),
+        (("runs/last.ckpt",), "'runs/last.ckpt' cannot be written: the disk is full"),
+        (("runs/source", None, "runs/copy"), "'runs/copy' cannot be written: the"),
+    ],
+)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_message(
+    names: tuple[str | None, ...],
+    message: str,
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(number, os.strerror(number), *names)
+
+    monkeypatch.setattr("emulator.cli._run", fail)
+    assert cli.main(["catalog", "list"]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

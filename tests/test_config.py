@@ -231,7 +231,9 @@ def test_same_settings_make_the_same_run() -> None:
         ([LAND, "model=none"], r"There is no model 'none', only \['pointwise'"),
         ([LAND, "experiment=none"], "There is no experiment 'none'"),
         ([LAND, "~split"], "`train` needs split=..."),
-        ([], "You must specify 'data'"),
+        ([LAND, "split.train=3"], "Setting 'split.train': .* assigned: no list"),
+        (["lpjwsl"], "'lpjwsl' sets nothing: say KEY=VALUE"),
+        ([], r"`train` needs data=NAME, one of \['lpjwsl', 'mitgcm'"),
         (["=3"], "Config group override must be a string"),
     ],
 )
@@ -269,6 +271,8 @@ def test_a_users_own_configs_are_found(tmp_path: Path) -> None:
     (folder / "data").mkdir(parents=True)
     mine = folder / "data" / "mine.yaml"
     mine.write_text("defaults: [lpjwsl, _self_]\nname: mine\n")
+    with pytest.raises(SettingsError, match=r"no data 'mien', only .*'mine'"):
+        composing.settings_of("prepare", ["data=mien"], [folder])
     settings = composing.settings_of("prepare", ["data=mine"], [folder])
     assert settings.data.name == "mine"
     assert settings.data.teachers == ["lpjwsl"]

@@ -6,6 +6,7 @@ that ``--help`` is immediate; a command's modules are imported when it runs.
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -23,6 +24,8 @@ NIGHTLY_ACTIONS = ("run", "status", "health", "replay")
 EXIT_CODES: dict[type[UserError], int] = {SourceError: 3, SanityError: 4}
 """Of a night that keeps the old result, and of a fetch that the same command goes on
 with; all other errors exit with 1."""
+
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,18 +54,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has left: `sink-emulator catalog list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
+        if error.errno in DISK_IS_FULL:
+            return _report(asked, _full(error))
         if error.filename is None:  # not about a file of the user's
             raise
         return _report(
             asked,
             f"'{error.filename}' cannot be read or written: {error.strerror}. Check "
-            f"the path, its permissions and the space that is left, then run the same "
-            f"command again.",
+            f"the path and its permissions, then run the same command again.",
         )
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command goes on where it can\n")
         return 130
     return 0
+
+
+def _full(error: OSError) -> str:
+    # Writing tells no name; copying tells the one copied before the one written.
+    place = error.filename2 or error.filename
+    what = f"'{place}' cannot be written: the disk" if place else "A disk"
+    return (
+        f"{what} is full. Free some space where `paths` and `out` lead, or let them "
+        f"lead elsewhere, then run the same command again."
+    )
 
 
 def _report(asked: argparse.Namespace, message: str, code: int = 1) -> int:

@@ -6,6 +6,7 @@
 
 import contextlib
 import difflib
+import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -56,7 +57,7 @@ def settings_of(
     """
     everything = [*overrides, *_searchpath(config_dirs)]
     with _hydra():
-        return _compose(command, everything)
+        return _compose(command, everything, config_dirs)
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,15 @@ def combinations(
             parsed = OverridesParser.create().parse_overrides(said)
             runs = BasicSweeper.split_arguments(parsed, None)[0]
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-            raise SettingsError(_explain(command, everything, error)) from error
+            explained = _explain(command, everything, error, config_dirs)
+            raise SettingsError(explained) from error
         # The last word on a key counts, also on whether it is swept.
         last = {item.get_key_element(): item for item in parsed}
         varied = [key for key, item in last.items() if item.is_sweep_override()]
         others = list(master.hydra.overrides.hydra)
         return [
             Combination(
-                _compose(command, [*others, *run]),
+                _compose(command, [*others, *run], config_dirs),
                 {key: _value(run, key) for key in varied},
                 tuple(run),
             )
@@ -230,7 +232,9 @@ def quoted(value: object) -> str:
     return f"'{escaped}'"
 
 
-def _compose(command: str, overrides: Sequence[str]) -> Any:
+def _compose(
+    command: str, overrides: Sequence[str], config_dirs: Sequence[Path]
+) -> Any:
     try:
         plain = [text for text in overrides if _is_plain(command, text)]
         rest = [text for text in overrides if text not in plain]
@@ -239,7 +243,8 @@ def _compose(command: str, overrides: Sequence[str]) -> Any:
             OmegaConf.update(composed, override.key_or_group, override.value())
         return _to_settings(composed)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise SettingsError(_explain(command, overrides, error)) from error
+        explained = _explain(command, overrides, error, config_dirs)
+        raise SettingsError(explained) from error
     except ValueError as error:  # of a settings' own __post_init__
         raise SettingsError(str(error)) from error
 
@@ -274,14 +279,26 @@ def _require_no_extra_keys(settings: Any, prefix: str) -> None:
             _require_no_extra_keys(value, f"{prefix}{name}.")
 
 
-def _explain(command: str, overrides: Sequence[str], error: Exception) -> str:
+def _explain(
+    command: str,
+    overrides: Sequence[str],
+    error: Exception,
+    config_dirs: Sequence[Path],
+) -> str:
     """Return one message for a person: what, and how to mend it."""
     help_ = f"`sink-emulator {command} --help` lists the settings."
     if isinstance(error, OverrideParseException):
+        if "=" not in error.override:
+            return f"'{error.override}' sets nothing: say KEY=VALUE. {help_}"
         return f"Cannot read the override '{error.override}': {_first(error)}. {help_}"
     if isinstance(error, MissingConfigException):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"There is no {group} '{name}', only {options(group)}. {help_}"
+        known = options(group, config_dirs)
+        return f"There is no {group} '{name}', only {known}. {help_}"
+    if unsaid := re.match(r"You must specify '(\w+)'", str(error)):
+        group = unsaid[1]
+        known = options(group, config_dirs)
+        return f"`{command}` needs {group}=NAME, one of {known}. {help_}"
     cause = error.__cause__ if isinstance(error, HydraException) else error
     key = str(getattr(cause, "full_key", None) or "")
     if key and isinstance(cause, ConfigAttributeError | ConfigKeyError):
@@ -296,7 +313,8 @@ def _explain(command: str, overrides: Sequence[str], error: Exception) -> str:
 
 
 def _first(error: BaseException | None) -> str:
-    return str(error).splitlines()[0].rstrip(".")
+    text = str(error).splitlines()[0].rstrip(".")
+    return re.sub(r"\w+ is not a ListConfig, list or tuple", "no list [A,B]", text)
 
 
 def _known_keys(command: str, overrides: Sequence[str]) -> list[str]:
