@@ -73,7 +73,7 @@ def test_replay_needs_days(nightly: Nightly) -> None:
 def test_night_without_a_run_exits_with_one(nightly: Nightly) -> None:
     code, _, wrong = nightly("land=absent", "ocean=null")
     assert code == 1
-    assert "absent holds no members" in wrong
+    assert "There is no run 'absent'" in wrong
     assert nightly("status")[0] == 0
 
 
