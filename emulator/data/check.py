@@ -49,7 +49,7 @@ class FluxMeasures:
         totals: Global total of each, PgC.
         extent: How far the values reach.
         coverage: Share of the domain with values, in the month that has fewest.
-        gross: The sums of what months of a net flux move; empty for others.
+        gross: The sums of what months of a net flux move; zeros of others.
     """
 
     source_file: str
@@ -57,7 +57,7 @@ class FluxMeasures:
     totals: tuple[float, ...]
     extent: gates.Extent
     coverage: float
-    gross: gates.Sums = ()
+    gross: gates.Sums
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def measure(
             tuple(totals.tolist()),
             gates.Extent.of(name, flux.values),
             gates.coverage(of_cells[name].values, weight, entry.domain),
-            _moved(of_cells[name], weight) if name in gates.LEAST_GROSS else (),
+            _moved(name, of_cells[name], weight),
         )
     net = fields.get(NET_FLUX[entry.domain])
     if net is None:
@@ -208,7 +208,7 @@ def judge(entry: Entry, simulation: str, measures: Measures) -> GateResult:
                 years,
                 totals,
                 source=source,
-                gross=gates.mean_of(flux.gross) * _RATE if flux.gross else np.nan,
+                gross=gates.mean_of(flux.gross) * _RATE,
                 overrides=overrides,
             )
         with _gathered(result, source) as found:
@@ -319,10 +319,10 @@ def annual_totals(
     return annual_total(rate, months, used)
 
 
-def _moved(flux: xr.DataArray, area: NDArray[np.float64]) -> gates.Sums:
-    """Return what months move; means of years, in which most cancels, tell nothing."""
-    if flux.attrs.get("frequency") == "year":
-        return ()
+def _moved(name: str, flux: xr.DataArray, area: NDArray[np.float64]) -> gates.Sums:
+    """Return what months of a net flux move; in means of years most cancels."""
+    if name not in gates.LEAST_GROSS or flux.attrs.get("frequency") == "year":
+        return (0.0, 0.0)
     return gates.gross_sums(flux.values, area)
 
 

@@ -401,6 +401,12 @@ class Entry:
                 f"{self._where()} overrides unknown gates {unknown}; gates are "
                 f"{list(GATES)}."
             )
+        silent = sorted(gate for gate, why in self.gates.items() if not why.strip())
+        if silent:
+            raise CatalogError(
+                f"{self._where()} overrides the gates {silent} without a reason, which "
+                f"the store keeps. Write why the data are right."
+            )
 
     @property
     def title(self) -> str:

@@ -119,9 +119,9 @@ def check_units(
         return _fail(
             "units",
             f"{source}: '{variable}' of all cells and months, signs aside, comes to "
-            f"{gross:.3g} PgC a year, but at least {least:g} is plausible. Its unit is "
-            f"probably not the one stated: declare variables.{variable}.units in the "
-            f"catalog entry",
+            f"{gross:.3g} PgC a year, but at least {least:g} is plausible. The unit or "
+            f"a fill value is wrong: declare variables.{variable}.units in the catalog "
+            f"entry, or mend the file",
             overrides,
         )
     outside = ~((totals >= lower) & (totals <= upper))
@@ -270,9 +270,9 @@ def check_coverage(
     what = "ice-free land" if domain == "land" else "sea"
     return _fail(
         "coverage",
-        f"{source} holds values for {covered:.0%} of the {what}, but at least "
-        f"{COVERAGE_WANTED:.0%} is needed. Check fill values and the land fraction; a "
-        f"regional product cannot be a teacher of the globe",
+        f"{source} holds values for {covered:.0%} of the {what} in its emptiest month, "
+        f"but at least {COVERAGE_WANTED:.0%} is needed. Check fill values and the land "
+        f"fraction; a regional product cannot be a teacher of the globe",
         overrides,
     )
 
@@ -304,14 +304,16 @@ def coverage(
 
 
 def gross_sums(values: NDArray[np.floating], area: NDArray[np.float64]) -> Sums:
-    """Return the sum over months of the size of a flux, kg s-1, and their number.
+    """Return the size of a flux added up over months, kg s-1, and their number.
+
+    Months without any value do not count: the coverage tells of those.
 
     Args:
         values: Flux, kg m-2 s-1, NaN where it holds no value; shape (time, cell).
         area: Area to which it refers, m2; shape (cell,).
     """
     rate = np.einsum("tc,c->t", np.abs(np.nan_to_num(values)), area)
-    return float(rate.sum()), float(rate.size)
+    return float(rate.sum()), float((~np.isnan(values).all(axis=1)).sum())
 
 
 def closure_residual(

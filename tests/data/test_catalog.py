@@ -126,6 +126,7 @@ SIMULATION = {
             {"kind": "regions", "simulations": "absent", "variables": "absent"},
             "'tiny' needs 'files' and 'layers'",
         ),
+        ({"gates": {"sign": " "}}, r"overrides the gates \['sign'\] without a reason"),
         ({"gates": {"taste": "x"}}, r"unknown gates \['taste'\]; gates are"),
         (
             {"land_fraction": {"treatment": "multiply"}},
