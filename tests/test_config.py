@@ -1,6 +1,7 @@
 """Every file of ``conf/`` composes to checked settings; mistakes are named."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -330,3 +331,22 @@ def test_a_broken_installation_is_named(
     monkeypatch.setattr(files, "__file__", str(tmp_path / "emulator" / "cli" / "f.py"))
     with pytest.raises(SettingsError, match="There is no folder 'conf'"):
         files.conf_dir()
+
+
+def shown_commands() -> list[str]:
+    """Return the command lines of the README that need no config of a user's own."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    found = [line for line in lines if line.startswith("sink-emulator ")]
+    return [line for line in found if "--config-dir" not in line]
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_commands_of_the_readme_have_these_settings(line: str) -> None:
+    name, *rest = shlex.split(line, comments=True)[1:]
+    said = [word for word in rest if "=" in word]
+    if "-m" in rest:
+        assert len(composing.combinations(name, said)) > 1
+    elif name != "catalog":
+        assert composing.settings_of(name, said) is not None
