@@ -233,6 +233,7 @@ def test_same_settings_make_the_same_run() -> None:
         ([LAND, "experiment=none"], "There is no experiment 'none'"),
         ([LAND, "~split"], "`train` needs split=..."),
         ([LAND, "split.train=3"], "Setting 'split.train': .* assigned: no list"),
+        ([LAND, "split.test=[1994,1950]"], r"split.test is \[1994, 1950\], but must"),
         (["lpjwsl"], "'lpjwsl' sets nothing: say KEY=VALUE"),
         ([], r"`train` needs data=NAME, one of \['lpjwsl', 'mitgcm'"),
         (["=3"], "Config group override must be a string"),

@@ -244,7 +244,8 @@ class SplitSettings:
         """Check the values; ``SettingsError`` names the first bad one."""
         for name in ("train", "validation", "test"):
             span = getattr(self, name)
-            require(len(span) == 2, f"split.{name}", span, "[first year, last year]")
+            ordered = len(span) == 2 and span[0] <= span[1]
+            require(ordered, f"split.{name}", span, "[first year, last year]")
         require(self.buffer >= 0, "split.buffer", self.buffer, "0 degrees or more")
 
     def years(self, memory: int) -> YearSplit:

@@ -234,10 +234,13 @@ class EmulatorTraining(lightning.LightningModule):
         """Write ``last.ckpt`` under its name only when it is whole."""
         path = self.materials.folder / LAST_FILE
         temporary = path.with_suffix(".part")
-        self.trainer.save_checkpoint(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            self.trainer.save_checkpoint(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)  # of a disk that is full
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:

@@ -2,11 +2,13 @@
 
 import csv
 import dataclasses
+import errno
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lightning.pytorch as lightning
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,19 @@ def test_run_holds_what_the_design_says(land_store: Path, tmp_path: Path) -> Non
     assert one.about["first_month"] == "1990-01"
     assert one.about["last_month"] == "2004-12"
     assert not torch.equal(*(m.weights["leave.weight"] for m in (one, two)))
+
+
+def test_a_full_disk_leaves_no_part_of_a_checkpoint(
+    land_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(_: lightning.Trainer, path: Path) -> None:
+        path.write_bytes(b"the beginning")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lightning.Trainer, "save_checkpoint", fill)
+    with pytest.raises(OSError, match="No space left"):
+        train(tiny_settings(steps=2), land_store, tmp_path / "run")
+    assert not list(tmp_path.rglob("last.*"))
 
 
 def test_same_seed_gives_the_same_network(land_store: Path, tmp_path: Path) -> None:
