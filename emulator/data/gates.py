@@ -22,7 +22,7 @@ by a factor of 12 (mol), 30 (month) or 1000 (g). Others stop at 200 for GPP, but
 LPJ-wsl had 192 in 2012 and grows.
 """
 
-LEAST_GROSS = {"nbp": 1.0, "fgco2": 0.5}
+LEAST_GROSS = {"nbp": 1.0, "fgco2": 0.2}
 """PgC that months of a net flux move in a year at least, signs of cells left aside.
 
 A net total has no lower bound, so grams taken for kilograms (1000 times too little) or
