@@ -29,7 +29,8 @@ def backcast(settings: BackcastCommand) -> Path:
 
 def _found(settings: BackcastCommand) -> tuple[TrainSettings, Path, Path]:
     """Return settings, folder and store of a trained run."""
-    from emulator.evaluation.scorecard import find_run, find_store
+    from emulator.evaluation.champion import find_run
+    from emulator.evaluation.scorecard import find_store
     from emulator.learning.inference import load_emulator
 
     paths = settings.paths

@@ -53,8 +53,8 @@ def _learned(settings: MapCommand, found: Pair, maps: Path) -> Path:
 
 def _tell_cost(settings: MapCommand, found: Pair, folder: Path) -> None:
     """Write what the product costs in carbon beside the map."""
+    from emulator.evaluation.champion import find_run
     from emulator.evaluation.forcing_cost import forcing_cost, write_cost
-    from emulator.evaluation.scorecard import find_run
     from emulator.learning.inference import load_emulator
 
     run = find_run(settings.run, Path(settings.paths.runs))

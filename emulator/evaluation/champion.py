@@ -64,6 +64,21 @@ def find_champion(domain: str, models_root: Path) -> Path:
     return found
 
 
+def find_run(name: str, runs_root: Path) -> Path:
+    """Return the folder of a run, given as a path or by its name.
+
+    Raises:
+        SettingsError: If there is no such folder.
+    """
+    for path in (Path(name), runs_root / name):
+        if path.is_dir():
+            return path
+    raise SettingsError(
+        f"There is no run {name!r}, neither as a path nor in {runs_root}. Give the "
+        f"path that `sink-emulator train` printed."
+    )
+
+
 @contextmanager
 def crowned(run: str, domain: str, models_root: Path) -> Iterator[Path]:
     """Give a hidden folder to fill, which becomes the champion at the end.

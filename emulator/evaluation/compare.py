@@ -10,6 +10,7 @@ from typing import Any
 from emulator.carbon.errors import SettingsError
 from emulator.data.writing import write_table, write_text
 from emulator.evaluation import comparison_figure, figures, leads
+from emulator.evaluation.champion import find_run
 from emulator.evaluation.hindcast import MEAN
 from emulator.evaluation.paired import (
     AVERAGE,
@@ -20,7 +21,7 @@ from emulator.evaluation.paired import (
     Variant,
     paired_rows,
 )
-from emulator.evaluation.scorecard import SCHEMA, find_run
+from emulator.evaluation.scorecard import SCHEMA
 from emulator.evaluation.scores import rank
 from emulator.evaluation.settings import CompareSettings
 from emulator.learning.settings import SETTINGS_FILE, read_settings, run_id

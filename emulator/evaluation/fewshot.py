@@ -23,10 +23,11 @@ from emulator.data.windows import Cube
 from emulator.data.writing import write_table, write_text
 from emulator.evaluation import baselines, figures, metrics
 from emulator.evaluation import task as tasks
+from emulator.evaluation.champion import find_run
 from emulator.evaluation.forecasts import Subject, subject_of
 from emulator.evaluation.hindcast import annual_totals, covered
 from emulator.evaluation.paired import AVERAGE
-from emulator.evaluation.scorecard import count_reads, find_run, find_store
+from emulator.evaluation.scorecard import count_reads, find_store
 from emulator.evaluation.settings import AdaptSettings, BaselineSettings
 from emulator.evaluation.task import Array, Mask
 from emulator.learning.adapt import adapt, adaptation_years, cube_of_teacher

@@ -23,10 +23,11 @@ from emulator.data.stores import code_version
 from emulator.data.windows import Cube
 from emulator.evaluation import calibration, forecasts
 from emulator.evaluation.calibration import CALIBRATION_FILE, ENOUGH_YEARS, Key
+from emulator.evaluation.champion import find_run
 from emulator.evaluation.error_fields import ERRORS_FILE, ErrorFields
 from emulator.evaluation.forecasts import Forecast, Subject
 from emulator.evaluation.hindcast import covered, hidden_cells
-from emulator.evaluation.scorecard import find_run, find_store
+from emulator.evaluation.scorecard import find_store
 from emulator.evaluation.settings import CalibrateSettings
 from emulator.evaluation.task import Array, Mask
 from emulator.learning.fit import refit, training_cube, with_known_labels

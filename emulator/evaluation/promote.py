@@ -18,7 +18,6 @@ from emulator.data.writing import write_text
 from emulator.evaluation import calibration, champion, modelcard
 from emulator.evaluation.compare import read_card
 from emulator.evaluation.gate import Judgement, judge
-from emulator.evaluation.scorecard import find_run
 from emulator.evaluation.scores import rank
 from emulator.evaluation.settings import PromoteSettings
 from emulator.learning.inference import Emulator, load_emulator
@@ -61,7 +60,7 @@ def promote(
     """
     if settings.rollback:
         return champion.roll_back(settings.domain, models_root, reason=settings.reason)
-    run_dir = find_run(settings.run, runs_root)
+    run_dir = champion.find_run(settings.run, runs_root)
     emulator = load_emulator(run_dir)
     if emulator.missing:
         raise CheckpointError(f"{run_dir} has {emulator.unfinished}")

@@ -40,6 +40,7 @@ from emulator.evaluation import (
 from emulator.evaluation import task as tasks
 from emulator.evaluation.baselines import DESCRIPTIONS
 from emulator.evaluation.calibration import CALIBRATION_FILE
+from emulator.evaluation.champion import find_run
 from emulator.evaluation.hindcast import Hindcast
 from emulator.evaluation.settings import EvaluateSettings
 from emulator.evaluation.task import Array, Mask
@@ -206,21 +207,6 @@ def asked(settings: EvaluateSettings, run_dir: Path) -> str:
     if calibrated.exists():
         text += calibrated.read_text()
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def find_run(name: str, runs_root: Path) -> Path:
-    """Return the folder of a run, given as a path or by its name.
-
-    Raises:
-        SettingsError: If there is no such folder.
-    """
-    for path in (Path(name), runs_root / name):
-        if path.is_dir():
-            return path
-    raise SettingsError(
-        f"There is no run {name!r}, neither as a path nor in {runs_root}. Give the "
-        f"path that `sink-emulator train` printed."
-    )
 
 
 def find_store(name: str, stores_root: Path) -> Path:

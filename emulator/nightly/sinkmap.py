@@ -33,8 +33,7 @@ from emulator.carbon.timeaxis import as_months
 from emulator.carbon.variables import variable
 from emulator.data import regrid
 from emulator.data.stores import code_version
-from emulator.evaluation import figures
-from emulator.evaluation.champion import CURRENT, find_champion
+from emulator.evaluation import champion, figures
 from emulator.learning.inference import Emulator, open_run
 from emulator.nightly import (
     completion,
@@ -162,15 +161,9 @@ def find_run(domain: str, run: str, runs_root: Path, models_root: Path) -> Path:
     Raises:
         SettingsError: If there is no such run.
     """
-    if run == CURRENT:
-        return find_champion(domain, models_root)
-    for path in (Path(run), runs_root / run):
-        if path.exists():
-            return path
-    raise SettingsError(
-        f"There is no run {run!r}, neither as a path nor in {runs_root}. Give the "
-        f"path that `sink-emulator train` printed."
-    )
+    if run == champion.CURRENT:
+        return champion.find_champion(domain, models_root)
+    return champion.find_run(run, runs_root)
 
 
 def _ask(
